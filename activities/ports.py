@@ -3,11 +3,26 @@
 `store` and `providers` implement these; `workers` plugs them in. Nothing here imports either.
 """
 
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
+from domain.audit import AuditEvent
+from domain.catalog import Entity, PlanRef, PriceBook
+from domain.customer import Customer
+from domain.drafting import BilledUsage, Measure
+from domain.dunning import Collection
+from domain.entitlement import Entitlement
+from domain.invoice import Invoice
+from domain.ledger import Account, Posting
 from domain.money import Money
-from domain.payment import Decline, PaymentState
+from domain.order import Order
+from domain.payment import Decline, Payment, PaymentState
+from domain.quote import Quote
+from domain.rating import Usage
+from domain.subscription import Plans, Subscription
 
 
 class ProviderUnavailable(Exception):
@@ -42,6 +57,14 @@ class Intent:
     state: PaymentState
     charge_ref: str | None = None
     decline: Decline | None = None
+
+
+class Clock(Protocol):
+    """The one clock: the wall's in production, the story's in a simulation."""
+
+    def now(self) -> datetime:
+        """The present instant, UTC."""
+        ...
 
 
 class PaymentProvider(Protocol):
@@ -80,14 +103,6 @@ class PaymentProvider(Protocol):
         ...
 
 
-class StepState:
-    """Answers of a provisioning target; plain words because they travel as they are."""
-
-    DONE = "done"
-    WAITING = "waiting"
-    FAILED = "failed"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepAnswer:
     """`state` is "done", "waiting" (the target calls back) or "failed" (it will never do this); `detail` is for people."""
@@ -105,4 +120,281 @@ class ProvisioningTarget(Protocol):
 
     async def undo(self, *, order_id: str, step: str, key: str) -> StepAnswer:
         """Take back what `provision` did for this step; fine when there is nothing to take back."""
+        ...
+
+
+class Customers(Protocol):
+    """Who buys. `name` is an id or a caller's key, here and in every book below."""
+
+    async def get(self, name: str) -> Customer:
+        """Raises NotFound."""
+        ...
+
+    async def lock(self, name: str) -> Customer:
+        """Get, and hold until the transaction ends: one settlement of a customer's balance at a time."""
+        ...
+
+    async def put(self, customer: Customer) -> None:
+        """Insert or replace by id."""
+        ...
+
+
+class Catalog(Protocol):
+    """The price book, every version of every plan included."""
+
+    async def apply(self, book: PriceBook, at: datetime) -> PriceBook:
+        """Make `book` the current one: a plan that changed gets the next version. Answers it with the versions given."""
+        ...
+
+    async def current(self) -> PriceBook:
+        """The price book in force, each plan in its latest version. Raises NotFound when none was applied yet."""
+        ...
+
+    async def plans(self, refs: Iterable[PlanRef]) -> Plans:
+        """The named versions, in one statement. Raises NotFound."""
+        ...
+
+
+class Quotes(Protocol):
+    """Offers."""
+
+    async def get(self, name: str) -> Quote:
+        """Raises NotFound."""
+        ...
+
+    async def lock(self, name: str) -> Quote:
+        """Get, and hold until the transaction ends."""
+        ...
+
+    async def put(self, quote: Quote) -> None:
+        """Insert or replace by id. Raises AlreadyExists when another has its key."""
+        ...
+
+
+class Orders(Protocol):
+    """What was accepted."""
+
+    async def get(self, name: str) -> Order:
+        """Raises NotFound."""
+        ...
+
+    async def lock(self, name: str) -> Order:
+        """Get, and hold until the transaction ends."""
+        ...
+
+    async def put(self, order: Order) -> None:
+        """Insert or replace by id."""
+        ...
+
+
+class Subscriptions(Protocol):
+    """What runs."""
+
+    async def get(self, name: str) -> Subscription:
+        """Raises NotFound."""
+        ...
+
+    async def lock(self, name: str) -> Subscription:
+        """Get, and hold until the transaction ends."""
+        ...
+
+    async def put(self, subscription: Subscription) -> None:
+        """Insert or replace by id."""
+        ...
+
+
+class Entitlements(Protocol):
+    """What customers may do."""
+
+    async def put(self, entitlements: Iterable[Entitlement]) -> None:
+        """Insert or replace by id, in one statement."""
+        ...
+
+    async def of(self, customer_id: str, feature: str | None = None) -> tuple[Entitlement, ...]:
+        """All ever held, of one feature or of all, oldest first."""
+        ...
+
+    async def end(self, subscription_id: str, at: datetime) -> None:
+        """Whatever the subscription gives beyond `at` ends at `at`."""
+        ...
+
+    async def suspend(self, subscription_id: str, invoice_id: str, at: datetime) -> None:
+        """Shut what the subscription gives from `at`, for want of payment of the invoice. Once per invoice."""
+        ...
+
+    async def restore(self, invoice_id: str, at: datetime) -> None:
+        """Lift the suspension for this invoice from `at`, if there is one."""
+        ...
+
+    async def suspended(self, customer_id: str, at: datetime) -> frozenset[str]:
+        """The customer's subscriptions that are suspended at `at`."""
+        ...
+
+
+class UsageBook(Protocol):
+    """The one store of usage."""
+
+    async def measured(self, customer_id: str, measures: Iterable[Measure]) -> dict[Measure, Usage]:
+        """What the meters counted, aggregated where the data is."""
+        ...
+
+
+class Invoices(Protocol):
+    """Invoices and their numbers."""
+
+    async def find(self, invoice_id: str) -> Invoice | None:
+        """By id, None when there is none yet."""
+        ...
+
+    async def get(self, name: str) -> Invoice:
+        """By id or number. Raises NotFound."""
+        ...
+
+    async def lock(self, name: str) -> Invoice:
+        """Get, and hold until the transaction ends."""
+        ...
+
+    async def put(self, invoice: Invoice) -> None:
+        """Insert or replace by id. Lines of a finalized invoice never change."""
+        ...
+
+    async def next_number(self, entity: Entity, year: int) -> str:
+        """The next number of `entity` in `year`, gapless: given back when the transaction fails. "IW-2026-000001"."""
+        ...
+
+    async def billed_since(self, subscription_id: str, since: datetime) -> tuple[BilledUsage, ...]:
+        """What was billed of usage in parts that end after `since`, for re-rating, oldest first."""
+        ...
+
+    async def remember_billed(self, subscription_id: str, billed: Iterable[BilledUsage]) -> None:
+        """Insert, or replace what was billed for the same part and charge."""
+        ...
+
+
+class Payments(Protocol):
+    """Attempts at collecting invoices."""
+
+    async def get(self, payment_id: str) -> Payment | None:
+        """By id."""
+        ...
+
+    async def of_invoice(self, invoice_id: str) -> tuple[Payment, ...]:
+        """All attempts, in their order."""
+        ...
+
+    async def put(self, payment: Payment) -> None:
+        """Insert or replace by id."""
+        ...
+
+    async def by_intent(self, intent_ref: str) -> Payment | None:
+        """The latest attempt on the provider's intent."""
+        ...
+
+
+class Collections(Protocol):
+    """Collections of invoices with money due."""
+
+    async def get(self, invoice: str) -> Collection:
+        """By invoice id or number. Raises NotFound."""
+        ...
+
+    async def lock(self, invoice: str) -> Collection:
+        """Get, and hold until the transaction ends."""
+        ...
+
+    async def put(self, collection: Collection) -> None:
+        """Insert or replace by invoice id."""
+        ...
+
+    async def open_of(self, customer_id: str) -> tuple[Collection, ...]:
+        """The customer's open collections, oldest first, held until the transaction ends."""
+        ...
+
+
+class Ledger(Protocol):
+    """Double entry."""
+
+    async def post(self, posting: Posting) -> None:
+        """Write it, once per cause: posting the same cause again changes nothing."""
+        ...
+
+    async def balance(self, account: Account, customer_id: str, currency: str) -> Money:
+        """Sum of the legs of one customer on one account; debits are positive."""
+        ...
+
+
+class Audit(Protocol):
+    """What happened; also the outbox."""
+
+    async def add(self, *events: AuditEvent) -> None:
+        """Append, once per cause and type."""
+        ...
+
+
+class Books(Protocol):
+    """Every book, inside one transaction."""
+
+    @property
+    def customers(self) -> Customers: ...
+    @property
+    def catalog(self) -> Catalog: ...
+    @property
+    def quotes(self) -> Quotes: ...
+    @property
+    def orders(self) -> Orders: ...
+    @property
+    def subscriptions(self) -> Subscriptions: ...
+    @property
+    def entitlements(self) -> Entitlements: ...
+    @property
+    def usage(self) -> UsageBook: ...
+    @property
+    def invoices(self) -> Invoices: ...
+    @property
+    def payments(self) -> Payments: ...
+    @property
+    def collections(self) -> Collections: ...
+    @property
+    def ledger(self) -> Ledger: ...
+    @property
+    def audit(self) -> Audit: ...
+
+
+class OpenBooks(Protocol):
+    """Opens the books; leaving the block commits, an exception rolls back."""
+
+    def __call__(self) -> AbstractAsyncContextManager[Books]:
+        """Open the books."""
+        ...
+
+
+class Lifecycles(Protocol):
+    """Starts the workflow of something that was recorded, or finds it running; tells a running one a fact."""
+
+    async def start_order(self, order: Order) -> None:
+        """Provision and complete `order`."""
+        ...
+
+    async def start_subscription(self, subscription: Subscription, unsettled: Collection | None) -> None:
+        """Run `subscription`; `unsettled` is an invoice of its that is still to be charged."""
+        ...
+
+    async def start_collection(self, collection: Collection) -> None:
+        """Collect what is open."""
+        ...
+
+    async def wake_collection(self, collection: Collection, at: datetime) -> None:
+        """What is recorded of it changed at `at`: look again. One that does not run is started."""
+        ...
+
+    async def cancel_subscription(self, subscription_id: str, cause: str, at: datetime) -> None:
+        """End it at `at`. Fine when it has ended."""
+        ...
+
+
+class Mail(Protocol):
+    """Messages to people."""
+
+    async def send(self, *, to: str, template: str, facts: dict[str, str], key: str) -> None:
+        """Send one message, once per `key`. Raises ProviderUnavailable."""
         ...

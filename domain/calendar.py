@@ -68,6 +68,14 @@ class Cadence:
         year, month0 = divmod(month, 12)
         return date(year, month0 + 1, min(self.anchor_day, monthrange(year, month0 + 1)[1]))
 
+    def index(self, on: date) -> int:
+        """The number of the period in which the day `on` lies; negative before the anchor."""
+        if self.interval.days:
+            return (on - self.anchor_on).days // (self.count * self.interval.days)
+        months = (on.year - self.anchor_on.year) * 12 + on.month - self.anchor_on.month
+        k = months // (self.count * self.interval.months)
+        return k if self.boundary(k) <= on else k - 1
+
     def period(self, k: int) -> Period:
         """The whole period k."""
         return Period(self.boundary(k), self.boundary(k + 1))

@@ -1,0 +1,1 @@
+"""What happens over time: one file per lifecycle. A workflow decides when, asks activities, and never computes."""

@@ -1,0 +1,201 @@
+"""Billing: what one boundary of a subscription writes, in one transaction.
+
+Period, usage billed, invoice with its number, ledger, collection and what is told to others are written together or not at
+all, under the invoice's derived id: a second run finds them and answers the same.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from temporalio import activity
+
+from activities.ports import Books, OpenBooks
+from domain.audit import AuditEvent
+from domain.catalog import DunningPolicy, PlanRef, PriceBook
+from domain.customer import Customer
+from domain.drafting import Draft, draft_invoice, measures
+from domain.dunning import Collection, opened
+from domain.invoice import Invoice
+from domain.ledger import Account, invoice_posting
+from domain.calendar import local_day
+from domain.money import Money
+from domain.subscription import Plans, Subscription, SubscriptionState, Turn, cancelled, turned
+from domain.tax import tax_rate
+
+USAGE_MAX_AGE = timedelta(days=35)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosePeriod:
+    """The boundary whose invoice is due at `due_at` (UTC, grace included) has come."""
+
+    subscription_id: str
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelSubscription:
+    """End it at `at` (UTC); `cause` names the reason among all that ever happened to it ("write-off/inv_…")."""
+
+    subscription_id: str
+    cause: str
+    at: datetime
+    actor: str = "perennial"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Billed:
+    """What a subscription's workflow needs to go on. `unsettled` is the invoice whose first charge is due now."""
+
+    next_due_at: datetime | None
+    ended: bool
+    unsettled: Collection | None = None
+
+
+class BillingActivities:
+    """Built once per worker, with the doors it may use."""
+
+    def __init__(self, *, open_books: OpenBooks) -> None:
+        self._open_books = open_books
+
+    @activity.defn
+    async def close_period(self, command: ClosePeriod) -> Billed:
+        """Close the period that ends, open the next, bill both.
+
+        Idempotent: a boundary that is closed already is not closed again; its collection is answered as it stands.
+        """
+        async with self._open_books() as books:
+            subscription = await books.subscriptions.lock(command.subscription_id)
+            plans = await books.catalog.plans(refs_of(subscription))
+            if subscription.next_due_at != command.due_at:
+                return _answer(subscription, await _unsettled(books, subscription))
+            turn = turned(subscription, plans)
+            collection = await bill(books, subscription, turn, plans)
+        return _answer(turn.after, collection)
+
+    @activity.defn
+    async def cancel(self, command: CancelSubscription) -> Billed:
+        """End the subscription now: access ends at the instant, the last invoice holds what is due until then.
+
+        Idempotent: one that has ended stays as it is.
+        """
+        async with self._open_books() as books:
+            subscription = await books.subscriptions.lock(command.subscription_id)
+            if subscription.state is SubscriptionState.ENDED:
+                return _answer(subscription, await _unsettled(books, subscription))
+            plans = await books.catalog.plans(refs_of(subscription))
+            turn = cancelled(subscription, plans, at=command.at, cause=f"cancel/{command.cause}")
+            collection = await bill(books, subscription, turn, plans, actor=command.actor)
+        return _answer(turn.after, collection)
+
+
+async def bill(
+    books: Books, subscription: Subscription, turn: Turn, plans: Plans, *, actor: str = "perennial"
+) -> Collection | None:
+    """Write what `turn` does; answers the collection of its invoice, None when nothing is to be paid.
+
+    The customer is locked first: the credit balance is spent by one invoice at a time.
+    """
+    customer = await books.customers.lock(subscription.customer_id)
+    book = await books.catalog.current()
+    draft = await _drafted(books, subscription, turn, plans, book, customer)
+    collection = None
+    if draft.invoice is not None:
+        collection = await _issued(books, draft.invoice, turn, book, customer, actor)
+    await books.invoices.remember_billed(subscription.id, draft.billed)
+    await books.subscriptions.put(turn.after)
+    if turn.after.state is SubscriptionState.ENDED:
+        await books.entitlements.end(subscription.id, turn.at)
+    await books.audit.add(*(_told(event, turn, actor) for event in turn.events))
+    return collection
+
+
+def refs_of(subscription: Subscription) -> tuple[PlanRef, ...]:
+    """The plan versions of the current period."""
+    return tuple(dict.fromkeys(item.plan for section in subscription.sections for item in section.items))
+
+
+async def _drafted(
+    books: Books, subscription: Subscription, turn: Turn, plans: Plans, book: PriceBook, customer: Customer
+) -> Draft:
+    earlier = await books.invoices.billed_since(subscription.id, turn.issue_at - USAGE_MAX_AGE)
+    known = set(plans)
+    older = {was.part.item.plan for was in earlier} - known
+    if older:
+        plans = {**plans, **await books.catalog.plans(older)}
+    wanted = measures(turn.parts, earlier, plans)
+    measured = await books.usage.measured(subscription.customer_id, wanted) if wanted else {}
+    return draft_invoice(
+        subscription,
+        turn,
+        plans,
+        measured=measured,
+        tax_rate=tax_rate(book.taxes, customer.country),
+        inclusive=book.inclusive,
+        earlier=earlier,
+    )
+
+
+async def _issued(
+    books: Books, draft: Invoice, turn: Turn, book: PriceBook, customer: Customer, actor: str
+) -> Collection | None:
+    policy = book.collections.get(customer.collections) or book.collections.get("default") or DunningPolicy()
+    year = local_day(turn.issue_at, book.entity.timezone).year
+    balance = -await books.ledger.balance(Account.CUSTOMER_CREDIT, customer.id, draft.currency)
+    invoice = draft.finalized(
+        number=await books.invoices.next_number(book.entity, year),
+        issued_at=turn.issue_at,
+        due_at=turn.issue_at + timedelta(days=policy.net_days),
+        balance=Money(max(0, balance.minor), draft.currency),
+    )
+    await books.invoices.put(invoice)
+    await books.ledger.post(invoice_posting(invoice))
+    await books.audit.add(_invoice_event("invoice.issued", invoice, turn.issue_at, actor))
+    if not invoice.outstanding.minor:
+        await books.audit.add(_invoice_event("invoice.paid", invoice, turn.issue_at, actor))
+        return None
+    collection = opened(invoice, policy)
+    await books.collections.put(collection)
+    return collection
+
+
+async def _unsettled(books: Books, subscription: Subscription) -> Collection | None:
+    """An invoice of this subscription whose first charge is still due."""
+    for collection in await books.collections.open_of(subscription.customer_id):
+        if collection.subscription_id == subscription.id and not collection.attempts and not collection.cause:
+            return collection
+    return None
+
+
+def _answer(subscription: Subscription, unsettled: Collection | None) -> Billed:
+    return Billed(
+        next_due_at=subscription.next_due_at,
+        ended=subscription.state is SubscriptionState.ENDED,
+        unsettled=unsettled,
+    )
+
+
+def _told(event: str, turn: Turn, actor: str) -> AuditEvent:
+    return AuditEvent(
+        type=event,
+        cause=f"{turn.after.id}/{turn.cause}",
+        at=turn.at,
+        customer_id=turn.after.customer_id,
+        subject=turn.after.id,
+        subscription_id=turn.after.id,
+        data={"subscription": turn.after.key, "period": f"{turn.period.starts_on}/{turn.period.ends_on}"},
+        actor=actor,
+    )
+
+
+def _invoice_event(event: str, invoice: Invoice, at: datetime, actor: str) -> AuditEvent:
+    return AuditEvent(
+        type=event,
+        cause=invoice.id,
+        at=at,
+        customer_id=invoice.customer_id,
+        subject=invoice.id,
+        subscription_id=invoice.subscription_id,
+        data={"invoice": invoice.number or "", "total": invoice.total.text, "currency": invoice.currency},
+        actor=actor,
+    )

@@ -1,0 +1,249 @@
+"""Activities on quotes: offer, decide, accept. Each is one transaction."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+
+from temporalio import activity
+
+from activities.ports import Books, Lifecycles, OpenBooks
+from domain.audit import AuditEvent
+from domain.catalog import Plan, PriceBook
+from domain.discount import Discount
+from domain.errors import AlreadyExists, CurrencyMismatch, FieldError, InvalidInput, NotFound
+from domain.ids import derived_id
+from domain.order import Order, steps_for
+from domain.quote import VALID_FOR, Quote, QuoteLine, QuoteState, approvals_for
+from domain.subscription import Item, sold_cadence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferedLine:
+    """A line as asked for: the plan by its key, in the version that is current when it is offered."""
+
+    plan: str
+    quantity: Decimal = Decimal(1)
+    discounts: tuple[Discount, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """Make (or, with the id of an open quote, remake) an offer at `at` (UTC). `customer` is an id or key."""
+
+    quote_id: str
+    key: str
+    customer: str
+    lines: tuple[OfferedLine, ...]
+    at: datetime
+    valid_for: timedelta = VALID_FOR
+    actor: str = "perennial"
+
+
+class Move(StrEnum):
+    """What can be done to an open quote, short of accepting it."""
+
+    SUBMIT = "submit"
+    APPROVE = "approve"
+    REJECT = "reject"
+    WITHDRAW = "withdraw"
+    EXPIRE = "expire"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveQuote:
+    """Do `move` at `at` (UTC); `approver` is the role in whose name it is decided."""
+
+    quote_id: str
+    move: Move
+    at: datetime
+    approver: str = ""
+    actor: str = "perennial"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptQuote:
+    """The customer, or `accepted_by` for it, takes the offer at `at` (UTC)."""
+
+    quote_id: str
+    accepted_by: str
+    at: datetime
+    actor: str = "perennial"
+
+
+class QuotingActivities:
+    """Built once per worker, with the doors it may use."""
+
+    def __init__(self, *, open_books: OpenBooks, lifecycles: Lifecycles) -> None:
+        self._open_books = open_books
+        self._lifecycles = lifecycles
+
+    @activity.defn
+    async def offer(self, command: Offer) -> Quote:
+        """Write the quote. The same offer again answers the first; another under its key raises AlreadyExists.
+
+        Idempotent: the quote is keyed by its id.
+        """
+        async with self._open_books() as books:
+            quote = await _offered(books, command)
+            try:
+                was = await books.quotes.lock(quote.id)
+            except NotFound:
+                was = None
+            if was is not None:
+                if (was.lines, was.customer_id) != (quote.lines, quote.customer_id):
+                    raise AlreadyExists(f"quote {quote.key} exists with other content")
+                return was
+            await books.quotes.put(quote)
+            await books.audit.add(_event("quote.created", quote, command.at, command.actor))
+        return quote
+
+    @activity.defn
+    async def revise(self, command: Offer) -> Quote:
+        """Replace the lines of an open quote; decisions made so far are void.
+
+        Idempotent: writing the same lines again changes nothing.
+        """
+        async with self._open_books() as books:
+            was = await books.quotes.lock(command.quote_id)
+            quote = was.revised(await _offered(books, command), command.at)
+            if quote != was:
+                await books.quotes.put(quote)
+                await books.audit.add(_event("quote.revised", quote, command.at, command.actor))
+        return quote
+
+    @activity.defn
+    async def move(self, command: MoveQuote) -> Quote:
+        """Decide by the domain's rule, and record it.
+
+        Idempotent: a move that is recorded already is not made again.
+        """
+        async with self._open_books() as books:
+            was = await books.quotes.lock(command.quote_id)
+            quote = _moved(was, command)
+            if quote != was:
+                await books.quotes.put(quote)
+                await books.audit.add(_event(f"quote.{_PAST[command.move]}", quote, command.at, command.actor))
+        return quote
+
+    @activity.defn
+    async def accept(self, command: AcceptQuote) -> Quote:
+        """Record the acceptance and its order together, then start the order.
+
+        Idempotent: an accepted quote answers with the order it has; the order's workflow is found if it runs.
+        """
+        async with self._open_books() as books:
+            quote = await books.quotes.lock(command.quote_id)
+            if quote.state is not QuoteState.ACCEPTED:
+                order = _order_of(quote, command.at)
+                quote = quote.accepted(by=command.accepted_by, at=command.at, order_id=order.id)
+                await books.quotes.put(quote)
+                await books.orders.put(order)
+                await books.audit.add(
+                    _event("quote.accepted", quote, command.at, command.actor),
+                    AuditEvent(
+                        type="order.created",
+                        cause=order.id,
+                        at=command.at,
+                        customer_id=order.customer_id,
+                        subject=order.id,
+                        data={"order": order.key, "steps": str(len(order.steps))},
+                        actor=command.actor,
+                    ),
+                )
+            else:
+                assert quote.order_id is not None
+                order = await books.orders.get(quote.order_id)
+        if order.is_open:
+            await self._lifecycles.start_order(order)
+        return quote
+
+
+_PAST = {
+    Move.SUBMIT: "submitted",
+    Move.APPROVE: "approved",
+    Move.REJECT: "rejected",
+    Move.WITHDRAW: "withdrawn",
+    Move.EXPIRE: "expired",
+}
+
+
+def _moved(quote: Quote, command: MoveQuote) -> Quote:
+    match command.move:
+        case Move.SUBMIT:
+            return quote.submitted(command.at)
+        case Move.APPROVE:
+            return quote.approved_by(command.approver, command.at)
+        case Move.REJECT:
+            return quote.rejected_by(command.approver, command.at)
+        case Move.WITHDRAW:
+            return quote.withdrawn(command.at)
+        case Move.EXPIRE:
+            return quote.expired()
+
+
+def _order_of(quote: Quote, at: datetime) -> Order:
+    items = tuple(
+        Item(position=position, plan=line.plan, quantity=line.quantity, discounts=line.discounts)
+        for position, line in enumerate(quote.lines)
+    )
+    return Order(
+        id=derived_id("ord", at, quote.id),
+        key=quote.key,
+        quote_id=quote.id,
+        customer_id=quote.customer_id,
+        items=items,
+        accepted_at=at,
+        steps=steps_for(items),
+    )
+
+
+async def _offered(books: Books, command: Offer) -> Quote:
+    """The quote that `command` asks for, with plan versions and the decisions it needs. Raises InvalidInput, Refused."""
+    customer = await books.customers.get(command.customer)
+    book = await books.catalog.current()
+    plans = _plans(book, command.lines)
+    for plan in plans:
+        if plan.currency != customer.currency:
+            raise CurrencyMismatch(f"{plan.key} is sold in {plan.currency}, customer {customer.key} pays {customer.currency}")
+    sold_cadence(plans, command.at.date())
+    lines = tuple(
+        QuoteLine(plan=plan.ref, quantity=line.quantity, discounts=line.discounts)
+        for plan, line in zip(plans, command.lines, strict=True)
+    )
+    return Quote(
+        id=command.quote_id,
+        key=command.key,
+        customer_id=customer.id,
+        currency=customer.currency,
+        lines=lines,
+        created_at=command.at,
+        valid_until=command.at + command.valid_for,
+        approvals=approvals_for(lines, {plan.ref: plan for plan in plans}, book.approvals),
+    )
+
+
+def _plans(book: PriceBook, lines: tuple[OfferedLine, ...]) -> list[Plan]:
+    by_key = {plan.key: plan for plan in book.plans}
+    unknown = tuple(
+        FieldError(("lines", index, "plan"), f"no plan {line.plan!r}; there are: {', '.join(sorted(by_key))}")
+        for index, line in enumerate(lines)
+        if line.plan not in by_key
+    )
+    if unknown:
+        raise InvalidInput("the quote names plans that the price book does not have", unknown)
+    if not lines:
+        raise InvalidInput("a quote needs a line", (FieldError(("lines",), "at least one line"),))
+    return [by_key[line.plan] for line in lines]
+
+
+def _event(type_: str, quote: Quote, at: datetime, actor: str) -> AuditEvent:
+    return AuditEvent(
+        type=type_,
+        cause=f"{quote.id}/{at.isoformat()}/{len(quote.open_approvals)}",
+        at=at,
+        customer_id=quote.customer_id,
+        subject=quote.id,
+        data={"quote": quote.key, "state": quote.state},
+        actor=actor,
+    )

@@ -1,0 +1,25 @@
+"""Customer: who buys. Billing days are days in the customer's zone; tax follows the country."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Customer:
+    """`collections` names a dunning policy of the price book. `provider_ref` and `payment_method` are the payment provider's
+    references; `method_label` is fit to show."""
+
+    id: str
+    key: str
+    name: str
+    currency: str
+    created_at: datetime
+    timezone: str = "UTC"
+    country: str = ""
+    collections: str = "default"
+    tax_id: str | None = None
+    email: str | None = None
+    address: tuple[str, ...] = ()
+    provider_ref: str | None = None
+    payment_method: str | None = None
+    method_label: str | None = None

@@ -1,0 +1,165 @@
+"""Document: what an invoice or a quote says on paper, as plain values for a renderer.
+
+    books ──chosen and worded──> InvoiceDocument, QuoteDocument ──rendered (providers.documents)──> PDF
+
+Amounts, quantities and rates are decimal strings without grouping, as in the contract ("1234.50", "-4.90", "0.19"),
+dates are the customer's calendar days. How a language writes them is the renderer's business; what free text says
+(descriptions, notes, terms) is the caller's, in the document's language. Nothing here computes: a document repeats what
+was decided.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+
+from domain.calendar import Period
+
+
+class Language(StrEnum):
+    """The language of labels, dates and numbers."""
+
+    EN = "en"
+    DE = "de"
+
+
+class Standing(StrEnum):
+    """Where the invoice stands when it is printed; the values are the invoice states of contract section 7."""
+
+    DRAFT = "draft"
+    OPEN = "open"
+    PAID = "paid"
+    VOID = "void"
+    WRITTEN_OFF = "written_off"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seller:
+    """Who issues the document. `country` is an ISO 3166 code, `address` the lines between name and country."""
+
+    legal_name: str
+    country: str
+    tax_id: str | None = None
+    address: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """Who receives the document. `country` is an ISO 3166 code, `address` the lines between name and country."""
+
+    name: str
+    country: str
+    address: tuple[str, ...] = ()
+    tax_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentLine:
+    """One row of an invoice, for the service days of `period`.
+
+    With `is_discount` the row belongs to the line before it, carries a negative amount and is never parted from it.
+    `prorated` is (days, of): how many days of the whole period were billed.
+    """
+
+    description: str
+    amount: str
+    quantity: str | None = None
+    unit_amount: str | None = None
+    period: Period | None = None
+    prorated: tuple[int, int] | None = None
+    is_discount: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentTax:
+    """Tax at one `rate` (a fraction: "0.19"): `amount` on the discounted sum `base`. `name` replaces "VAT"."""
+
+    rate: str
+    base: str
+    amount: str
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvoiceDocument:
+    """An invoice as the customer reads it. A negative `total` makes it a credit.
+
+    `discount` and `credits_applied` are positive and left out when zero. `number` is None for a draft only. `paid_on`
+    and `payment_method` ("visa •4242") complete the sentence about payment: an open invoice with a method is charged
+    to it when due. `reference` is the customer's own (an order number), `notes` stand below the totals, a paragraph
+    each.
+    """
+
+    language: Language
+    seller: Seller
+    customer: Recipient
+    number: str | None
+    issued_on: date
+    due_on: date
+    currency: str
+    lines: tuple[DocumentLine, ...]
+    subtotal: str
+    total: str
+    amount_due: str
+    standing: Standing
+    discount: str = "0"
+    taxes: tuple[DocumentTax, ...] = ()
+    credits_applied: str = "0"
+    period: Period | None = None
+    reference: str | None = None
+    paid_on: date | None = None
+    payment_method: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotePrice:
+    """One list price of a plan: `amount` and `unit` ("per month", "each"). Without amount its description says all."""
+
+    description: str
+    amount: str | None = None
+    unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuoteLine:
+    """One plan that is offered. `term` and each of `discounts` is a phrase ("12 months, renews by itself")."""
+
+    plan: str
+    quantity: str
+    prices: tuple[QuotePrice, ...] = ()
+    discounts: tuple[str, ...] = ()
+    term: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What the first invoice would say if the offer were accepted as it stands; `issued_on` where that is known."""
+
+    subtotal: str
+    total: str
+    discount: str = "0"
+    taxes: tuple[DocumentTax, ...] = ()
+    issued_on: date | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuoteDocument:
+    """An offer as the customer reads it. `valid_until` is the last day on which it can be accepted.
+
+    `terms` are paragraphs parted by an empty line. Once `accepted_by` is set the acceptance box says so; until then it
+    has room for a signature.
+    """
+
+    language: Language
+    seller: Seller
+    customer: Recipient
+    number: str
+    issued_on: date
+    valid_until: date
+    currency: str
+    lines: tuple[QuoteLine, ...]
+    estimate: Estimate | None = None
+    terms: str = ""
+    reference: str | None = None
+    accepted_by: str | None = None
+    accepted_on: date | None = None

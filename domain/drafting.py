@@ -1,0 +1,296 @@
+"""Drafting: parts of a subscription + what was used → a draft invoice. The one function behind invoice, preview and forecast.
+
+    parts ──measures──► usage (read from the store) ──┐
+    parts ──────────────────────────────────────────► rated lines ─► discounts ─► tax per rate ─► Invoice(draft)
+    parts billed before, re-rated ──► late usage ─────┘
+
+Lines stand in the price book's order: arrears of the closed period first, then late usage, then what the new period opens
+with; discounts last.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+
+from domain.catalog import Charge, Commitment, Plan, Timing
+from domain.discount import discounted
+from domain.ids import derived_id
+from domain.invoice import Invoice, LineItem, LineKind
+from domain.money import Money, plain, total
+from domain.rating import WHOLE, RatedLine, Usage, rate, true_up
+from domain.subscription import Item, Part, Plans, Subscription, Turn
+from domain.tax import taxed
+
+ONE = Fraction(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What must be read from the store of usage to rate a charge: a meter over `[starts_at, ends_at)`, UTC.
+
+    `dimensions` asks for groups, `events` for single events.
+    """
+
+    meter: str
+    starts_at: datetime
+    ends_at: datetime
+    dimensions: tuple[str, ...] = ()
+    events: bool = False
+
+
+Measured = Mapping[Measure, Usage]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BilledUsage:
+    """What has been billed for the usage of one charge in one part, late usage included: the base of the next re-rating."""
+
+    part: Part
+    charge: str
+    billed: Money
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A draft invoice (None: it would have no lines) and what it bills of usage, to be remembered with it."""
+
+    invoice: Invoice | None
+    billed: tuple[BilledUsage, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    """A line on its way: what discounts and tax need to know of it."""
+
+    item: Item
+    ordinal: int
+    phase: str
+    takes_fixed: bool
+    line: LineItem
+
+
+def measure(part: Part, charge: Charge) -> Measure:
+    """The usage that `charge` counts in `part`."""
+    assert charge.meter is not None
+    dimensions = charge.dimensions if charge.model == "matrix" else ()
+    needs_events = charge.model in {"percentage", "dynamic"}
+    return Measure(charge.meter, part.starts_at, part.ends_at, dimensions, needs_events)
+
+
+def measures(parts: Iterable[Part], earlier: Iterable[BilledUsage], plans: Plans) -> tuple[Measure, ...]:
+    """All usage that a draft of `parts`, and the re-rating of `earlier`, needs."""
+    wanted = [measure(part, charge) for part in parts for charge in _charges(part, plans) if charge.is_usage]
+    wanted += [measure(was.part, _charge_of(was, plans)) for was in earlier]
+    return tuple(dict.fromkeys(wanted))
+
+
+def draft_invoice(
+    subscription: Subscription,
+    turn: Turn,
+    plans: Plans,
+    *,
+    measured: Measured,
+    tax_rate: Decimal,
+    inclusive: bool = False,
+    earlier: Sequence[BilledUsage] = (),
+) -> Draft:
+    """The invoice of `turn`. `measured` holds every measure that `measures` asked for.
+
+    `earlier` is what previous invoices billed of usage that may still have grown; the difference becomes `late_usage`.
+    Raises PricingError.
+    """
+    arrears = [part for part in turn.parts if part.timing is Timing.ARREARS]
+    opening = [part for part in turn.parts if part.timing is not Timing.ARREARS]
+    rated = [line for part in arrears for line in _part_lines(part, plans, measured, tax_rate)]
+    late, rebilled = _late_lines(earlier, plans, measured, tax_rate)
+    lines = rated + late + _opening_lines(opening, plans, measured, tax_rate)
+    lines += _discount_lines(lines)
+    billed = [was for part in arrears for was in _billed(part, plans, measured, subscription.currency)]
+    invoice = _invoice(subscription, turn, [line.line for line in lines], inclusive=inclusive) if lines else None
+    return Draft(invoice=invoice, billed=(*billed, *rebilled))
+
+
+def _invoice(subscription: Subscription, turn: Turn, lines: list[LineItem], *, inclusive: bool) -> Invoice:
+    currency = subscription.currency
+    taxes = taxed(((line.tax_rate, line.amount) for line in lines), inclusive=inclusive)
+    if inclusive:
+        lines = lines + [
+            LineItem(
+                charge="tax",
+                kind=LineKind.TAX_ADJUSTMENT,
+                description="Tax contained in the prices",
+                quantity="1",
+                unit_amount=None,
+                amount=-tax.amount,
+                period=turn.period,
+                tax_rate=tax.rate,
+            )
+            for tax in taxes
+            if tax.amount.minor
+        ]
+    return Invoice(
+        id=derived_id("inv", turn.issue_at, subscription.id, turn.cause),
+        customer_id=subscription.customer_id,
+        subscription_id=subscription.id,
+        currency=currency,
+        timezone=subscription.timezone,
+        period=turn.period,
+        lines=tuple(lines),
+        taxes=taxes,
+        credits_applied=Money.zero(currency),
+        amount_paid=Money.zero(currency),
+    )
+
+
+def _charges(part: Part, plans: Plans) -> tuple[Charge, ...]:
+    return tuple(charge for charge in plans[part.item.plan].charges if charge.timing is part.timing)
+
+
+def _charge_of(was: BilledUsage, plans: Plans) -> Charge:
+    return next(charge for charge in plans[was.part.item.plan].charges if charge.key == was.charge)
+
+
+def _rated(part: Part, charge: Charge, measured: Measured, currency: str) -> tuple[RatedLine, ...]:
+    share = WHOLE if part.timing is Timing.ONCE else part.share
+    if charge.is_usage:
+        return rate(charge, measured[measure(part, charge)], currency, share=share)
+    quantity = Fraction(charge.quantity if charge.quantity is not None else part.item.quantity)
+    factor = ONE if part.timing is Timing.ONCE else Fraction(part.item.uplift)
+    return rate(charge, quantity, currency, share=share, factor=factor)
+
+
+def _part_lines(part: Part, plans: Plans, measured: Measured, tax_rate: Decimal) -> list[_Line]:
+    plan = plans[part.item.plan]
+    lines: list[_Line] = []
+    for charge in _charges(part, plans):
+        if isinstance(charge, Commitment):
+            rated = _true_up(part, charge, plan, measured)
+        else:
+            rated = _rated(part, charge, measured, plan.currency)
+        lines += [_line(part, plan, charge, one, tax_rate) for one in rated]
+    return lines
+
+
+def _true_up(part: Part, charge: Commitment, plan: Plan, measured: Measured) -> tuple[RatedLine, ...]:
+    """What is missing to a commitment over this period, counting its charges before discounts and tax."""
+    counted = total(
+        (
+            line.amount
+            for other in plan.charges
+            if other.key in charge.applies_to and not isinstance(other, Commitment)
+            for line in _rated(part, other, measured, plan.currency)
+        ),
+        plan.currency,
+    )
+    missing = true_up(charge, counted, plan.currency, part.share)
+    if not missing.minor:
+        return ()
+    return (
+        RatedLine(
+            kind=LineKind.TRUE_UP,
+            description="committed amount not reached",
+            quantity=ONE,
+            unit_amount=None,
+            amount=missing,
+        ),
+    )
+
+
+def _opening_lines(parts: Sequence[Part], plans: Plans, measured: Measured, tax_rate: Decimal) -> list[_Line]:
+    """Once and advance lines of an item stand together, in the order of its plan's charges."""
+    lines: list[_Line] = []
+    for item in dict.fromkeys(part.item for part in parts):
+        plan = plans[item.plan]
+        order = {charge.key: index for index, charge in enumerate(plan.charges)}
+        of_item = [
+            line for part in parts if part.item == item for line in _part_lines(part, plans, measured, tax_rate)
+        ]
+        lines += sorted(of_item, key=lambda line: order[line.line.charge])
+    return lines
+
+
+def _line(part: Part, plan: Plan, charge: Charge, rated: RatedLine, tax_rate: Decimal) -> _Line:
+    has_advance = any(other.timing is not Timing.ARREARS for other in plan.charges)
+    return _Line(
+        item=part.item,
+        ordinal=part.ordinal,
+        phase="arrears" if part.timing is Timing.ARREARS else "opening",
+        takes_fixed=part.timing is not Timing.ARREARS or not has_advance,
+        line=LineItem(
+            charge=charge.key,
+            kind=LineKind(rated.kind),
+            description=f"{plan.name}: {charge.name or charge.key}"
+            + (f" ({rated.description})" if rated.description else ""),
+            quantity=plain(rated.quantity),
+            unit_amount=rated.unit_amount,
+            amount=rated.amount,
+            period=part.period,
+            tax_rate=tax_rate,
+            proration=None if part.timing is Timing.ONCE or part.share == WHOLE or charge.is_usage else part.share,
+        ),
+    )
+
+
+def _usage_amount(part: Part, charge: Charge, measured: Measured, currency: str) -> Money:
+    return total((line.amount for line in _rated(part, charge, measured, currency)), currency)
+
+
+def _billed(part: Part, plans: Plans, measured: Measured, currency: str) -> list[BilledUsage]:
+    return [
+        BilledUsage(part=part, charge=charge.key, billed=_usage_amount(part, charge, measured, currency))
+        for charge in _charges(part, plans)
+        if charge.is_usage
+    ]
+
+
+def _late_lines(
+    earlier: Sequence[BilledUsage], plans: Plans, measured: Measured, tax_rate: Decimal
+) -> tuple[list[_Line], list[BilledUsage]]:
+    lines: list[_Line] = []
+    rebilled: list[BilledUsage] = []
+    for was in earlier:
+        plan, charge = plans[was.part.item.plan], _charge_of(was, plans)
+        now = _usage_amount(was.part, charge, measured, plan.currency)
+        if now == was.billed:
+            continue
+        rebilled.append(BilledUsage(part=was.part, charge=was.charge, billed=now))
+        usage = measured[measure(was.part, charge)]
+        line = RatedLine(
+            kind=LineKind.LATE_USAGE,
+            description=f"late, {was.part.period.starts_on} to {was.part.period.ends_on}",
+            quantity=usage.quantity,
+            unit_amount=None,
+            amount=now - was.billed,
+        )
+        lines.append(_line(was.part, plan, charge, line, tax_rate))
+    return lines, rebilled
+
+
+def _discount_lines(lines: Sequence[_Line]) -> list[_Line]:
+    """One line for each line that is discounted: what its item's discounts take off the lines of one period together."""
+    groups: dict[tuple[int, int, str], list[_Line]] = {}
+    for line in lines:
+        groups.setdefault((line.item.position, line.ordinal, line.phase), []).append(line)
+    return [
+        replace(line, line=_discount(line.line, off))
+        for group in groups.values()
+        for line, off in zip(
+            group,
+            discounted(
+                [line.line.amount for line in group],
+                group[0].item.discounts,
+                group[0].ordinal,
+                with_fixed=group[0].takes_fixed,
+            ),
+            strict=True,
+        )
+        if off.minor
+    ]
+
+
+def _discount(line: LineItem, off: Money) -> LineItem:
+    return replace(
+        line, kind=LineKind.DISCOUNT, description=f"Discount on {line.description}", unit_amount=None, amount=-off
+    )

@@ -1,0 +1,255 @@
+"""Child processes that do not outlive us, and what every launcher needs around them: a free port, a lock, a readiness wait.
+
+Each child runs in a session of its own (Ctrl-C reaches only us, we stop the children in order), writes to a log file, and
+leaves a pid file beside it. On Linux the kernel signals it when we die, even by kill -9. Where the kernel cannot (macOS),
+the next start finds the orphan by its pid file and ends it.
+"""
+
+import asyncio
+import fcntl
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sysconfig
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import cache, partial
+from pathlib import Path
+from signal import Signals
+from time import monotonic
+from typing import Self
+
+Probe = Callable[[], Awaitable[bool]]
+
+LOCALHOST = "127.0.0.1"
+_POLL_SECONDS = 0.02
+_LARGEST_LOG = 16 * 1024 * 1024
+_given_ports: set[int] = set()
+
+
+class StartFailed(RuntimeError):
+    """A server or process could not be started. The message says which one, why, and where its log is."""
+
+
+class DirectoryInUse(StartFailed):
+    """Another living process keeps its data there."""
+
+
+def program(name: str) -> str:
+    """Where `name`, a program that came with a wheel, lies: this environment's scripts first, then PATH."""
+    ours = Path(sysconfig.get_path("scripts")) / name
+    found = str(ours) if ours.is_file() else shutil.which(name)
+    if found is None:
+        raise StartFailed(f"{name} is not installed: neither in {ours.parent} nor on PATH")
+    return found
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on; never the same one twice in this process."""
+    # Below the range that systems hand to outgoing connections: while a server there is down, a client that keeps dialling
+    # a port inside that range can be given the very port as its own, connect to itself, and block the server's return.
+    candidates = list(range(20_000, 32_000))
+    random.shuffle(candidates)
+    for port in candidates:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe, suppress(OSError):
+            if port not in _given_ports:
+                probe.bind((LOCALHOST, port))
+                _given_ports.add(port)
+                return port
+    raise StartFailed("no free TCP port between 20000 and 32000 on 127.0.0.1")
+
+
+class DirectoryLock:
+    """Makes us the only process that works on `directory`. The kernel releases it when we die."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Take it, or raise DirectoryInUse. Nothing happens when we hold it already."""
+        if self._descriptor is not None:
+            return
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            raise DirectoryInUse(f"{self._directory} is in use by another process") from error
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Let others in."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+class Child:
+    """A process that we started. Spawn it in a thread that lives as long as it should: the kernel watches that thread."""
+
+    def __init__(self, name: str, process: asyncio.subprocess.Process, log: Path, log_start: int) -> None:
+        self.name = name
+        self.log = log
+        self._process = process
+        self._log_start = log_start
+
+    @classmethod
+    async def spawn(
+        cls,
+        name: str,
+        argv: Sequence[str],
+        *,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        dies_by: Signals = signal.SIGKILL,
+        privileges: Sequence[str] = (),
+    ) -> Self:
+        """Start `argv`, after ending the one that an earlier, killed parent may have left under the same log.
+
+        `env` None means ours. `dies_by` is what it gets when we die. `privileges` are options of setpriv.
+        """
+        await _end_orphan(_pid_file(log), dies_by)
+        log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if log.exists() and log.stat().st_size > _LARGEST_LOG:
+            log.replace(log.with_suffix(".log.1"))
+        with log.open("ab") as output:
+            process = await asyncio.create_subprocess_exec(
+                *_setpriv(dies_by, privileges),
+                *argv,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=asyncio.subprocess.STDOUT,
+                env=env,
+                cwd=cwd,
+                start_new_session=True,
+            )
+            child = cls(name, process, log, output.tell())
+        _pid_file(log).write_text(f"{process.pid}\n{' '.join(argv)}")
+        return child
+
+    @property
+    def pid(self) -> int:
+        """Its process id, and that of its group."""
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs; a negative number is the signal that ended it."""
+        return self._process.returncode
+
+    async def wait(self) -> int:
+        """Its return code, once it has ended."""
+        return await self._process.wait()
+
+    async def stop(self, *signals: Signals, patience: float = 10) -> None:
+        """Send each signal in turn, `patience` seconds apart, until it ends; then kill it and what it started."""
+        # Never after it ended by itself: the number of its group may be another's by now.
+        if self.returncode is None:
+            for number in signals:
+                with suppress(ProcessLookupError):
+                    self._process.send_signal(number)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._process.wait(), patience)
+                    break
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+            await self._process.wait()
+        _pid_file(self.log).unlink(missing_ok=True)
+
+    def failure(self, what: str) -> StartFailed:
+        """`what` went wrong with this child, as an error that ends with the last it said."""
+        said = self.log.read_bytes()[self._log_start :][-2000:].decode(errors="replace").strip()
+        return StartFailed(f"{self.name} {what}; log: {self.log}" + (f"\n{said}" if said else ""))
+
+
+async def until_ready(child: Child, probe: Probe, *, within: float) -> None:
+    """Return once `probe` says yes. Raises StartFailed when the child ends first, or after `within` seconds."""
+    try:
+        async with asyncio.timeout(within) as limit:
+            while child.returncode is None and not await probe():
+                await asyncio.sleep(_POLL_SECONDS)
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise child.failure(f"was not ready within {within:g} s") from error
+    if child.returncode is not None:
+        raise child.failure(f"ended with {child.returncode} before it was ready")
+
+
+async def start_listening(
+    spawn: Callable[[int], Awaitable[Child]],
+    answers: Callable[[int], Awaitable[bool]],
+    *,
+    port: int | None,
+    within: float,
+) -> tuple[Child, int]:
+    """Spawn a server on `port` (None: a free one) and wait until it answers there.
+
+    Between finding a free port and listening on it another process may take it: then the next free one is tried.
+    """
+    tries_left = 1 if port is not None else 5
+    while True:
+        chosen = port if port is not None else free_port()
+        child = await spawn(chosen)
+        tries_left -= 1
+        try:
+            await until_ready(child, partial(answers, chosen), within=within)
+            return child, chosen
+        except StartFailed as failure:
+            await child.stop()
+            if tries_left == 0 or "address already in use" not in str(failure).lower():
+                raise
+        except BaseException:
+            await child.stop()
+            raise
+
+
+def command_line(pid: int) -> str:
+    """The command that process `pid` runs, its words joined by spaces; empty when there is none."""
+    if Path("/proc/self/cmdline").exists():
+        with suppress(OSError):
+            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        return ""
+    listed = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return listed.stdout.strip()
+
+
+def _pid_file(log: Path) -> Path:
+    return log.with_suffix(".pid")
+
+
+async def _end_orphan(pid_file: Path, gently: Signals) -> None:
+    """End the process that `pid_file` names, if it is still that process: the number may be another's by now."""
+    with suppress(FileNotFoundError, ValueError):
+        number, command = pid_file.read_text().split("\n", 1)
+        deadline = monotonic() + 5
+        with suppress(ProcessLookupError):
+            while command_line(int(number)) == command:
+                os.kill(int(number), gently if monotonic() < deadline else signal.SIGKILL)
+                await asyncio.sleep(_POLL_SECONDS)
+        pid_file.unlink()
+
+
+def _setpriv(dies_by: Signals, privileges: Sequence[str]) -> list[str]:
+    path = _setpriv_path()
+    if path is not None:
+        return [path, "--pdeathsig", dies_by.name.removeprefix("SIG"), *privileges, "--"]
+    if privileges:
+        raise StartFailed("setpriv (util-linux) is needed to give up root and is missing: install it, or do not run as root")
+    return []
+
+
+@cache
+def _setpriv_path() -> str | None:
+    """The setpriv of util-linux; busybox has one too, which knows too little."""
+    path = shutil.which("setpriv")
+    if path is None:
+        return None
+    known = subprocess.run([path, "--help"], capture_output=True, text=True, check=False)
+    return path if "--pdeathsig" in known.stdout else None
