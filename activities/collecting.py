@@ -129,9 +129,9 @@ class CollectingActivities:
         return collection
 
     async def _told(self, collection: Collection, action: Action, customer: Customer, invoice: Invoice) -> None:
-        if action.kind is ActionKind.REMIND and collection.is_open:
+        if action.kind is ActionKind.REMIND and collection.is_open and customer.email:
             await self._mail.send(
-                to=customer.id,
+                to=customer.email,
                 template="payment_reminder",
                 facts={"invoice": invoice.number or "", "amount": invoice.outstanding.text, "currency": invoice.currency},
                 key=f"{invoice.id}/reminder/{action.at.isoformat()}",

@@ -3,8 +3,8 @@
     text ──JSON, else YAML 1.2──► Document.content   dict, list, str, int, bool, None
                                   Document.line(("plans", 0, "charges", 1)) ──► 12
 
-What is written is what is meant: dates stay strings, `no` and `on` are words, only true and false are truth values, and a
-number with a point, which would become a float, is refused: amounts are strings. Text from strangers is safe to read:
+What is written is what is meant: dates stay strings, `no` and `on` are words, only true and false are truth values, and
+a number with a point, which would become a float, is refused: amounts are strings. Text from strangers is safe to read:
 size, depth and the growth of aliases are limited, tags are refused.
 """
 

@@ -1,7 +1,7 @@
 """YAML text → plain values with lines, built from the parser's events.
 
-The parser's own constructor would make floats and dates, run tags, let a later key win silently, and build a billion laughs.
-Here each of these is refused where it stands, and the reading goes on, so that all of it is said at once.
+The parser's own constructor would make floats and dates, run tags, let a later key win silently, and build a billion
+laughs. Here each of these is refused where it stands, and the reading goes on, so that all of it is said at once.
 """
 
 import json
@@ -26,8 +26,11 @@ from domain.errors import FieldError, InvalidInput
 
 # Without aliases a text never holds more values than this beyond its own length.
 _ROOM = 10_000
-_CORE = {"": None, "~": None, "null": None, "Null": None, "NULL": None, "true": True, "True": True, "TRUE": True}
-_CORE |= {"false": False, "False": False, "FALSE": False}  # pyright: ignore[reportConstantRedefinition]
+_CORE = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
 _WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]{0,40})")
 _INEXACT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
@@ -82,11 +85,10 @@ class YamlText:
         self.lines.setdefault(loc, _line(event))
         if len(loc) > MAX_DEPTH:
             raise InvalidInput(f"nested deeper than {MAX_DEPTH} levels (line {_line(event)})")
-        if isinstance(event, AliasEvent):
-            return self._alias(event, loc)
         before = self._size
         self._grow(1, event)
-        assert isinstance(event, ScalarEvent | SequenceStartEvent | MappingStartEvent)
+        if not isinstance(event, ScalarEvent | SequenceStartEvent | MappingStartEvent):
+            return self._alias(event, loc)
         if event.tag not in {None, "!"}:
             self._wrong(loc, event, f"tags are not read: {event.tag}")
         if isinstance(event, ScalarEvent):
@@ -123,11 +125,12 @@ class YamlText:
             items[key] = self._node(next(events), events, (*loc, key))
         return items
 
-    def _alias(self, event: AliasEvent, loc: Loc) -> object:
-        if event.anchor not in self._anchored:
-            self._wrong(loc, event, f"*{event.anchor} is not defined before")
+    def _alias(self, event: Event, loc: Loc) -> object:
+        name = event.anchor if isinstance(event, AliasEvent) else None
+        if name not in self._anchored:
+            self._wrong(loc, event, f"*{name} is not defined before")
             return None
-        value, size = self._anchored[event.anchor]
+        value, size = self._anchored[name]
         self._grow(size, event)
         return value
 
@@ -141,7 +144,7 @@ class YamlText:
 
 
 def _line(event: Event) -> int:
-    return event.start_mark.line + 1
+    return event.start_mark.line + 1 if event.start_mark else 1
 
 
 def _scalar(text: str) -> object:

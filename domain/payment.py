@@ -31,7 +31,7 @@ class PaymentState(StrEnum):
 
 
 class DeclineClass(StrEnum):
-    """What a decline asks for next. The first four are shared/known practice of card networks (docs/algorithms/dunning).
+    """What a decline asks for next. The first four are known practice of card networks (docs/algorithms/dunning).
 
     NEVER ask this method again · CUSTOMER must change something first · SOON is within hours · TIMED within days ·
     AMBIGUOUS few tries, widely spaced.
@@ -89,9 +89,9 @@ _CODES = {
         stop_payment_order security_violation transaction_not_allowed card_not_supported currency_not_supported
         previously_declined_do_not_retry""",
     DeclineClass.CUSTOMER: """
-        authentication_required payment_intent_authentication_failure expired_card incorrect_cvc invalid_cvc incorrect_zip
-        invalid_expiry_month invalid_expiry_year payment_intent_mandate_invalid billing_invalid_mandate
-        bank_account_unusable bank_account_unverified debit_not_authorized""",
+        authentication_required payment_intent_authentication_failure expired_card incorrect_cvc invalid_cvc
+        incorrect_zip invalid_expiry_month invalid_expiry_year payment_intent_mandate_invalid
+        billing_invalid_mandate bank_account_unusable bank_account_unverified debit_not_authorized""",
     DeclineClass.SOON: """
         processing_error issuer_not_available try_again_later reenter_transaction approve_with_id
         payment_method_provider_timeout""",
@@ -106,8 +106,9 @@ _BY_CODE = {code: decline_class for decline_class, codes in _CODES.items() for c
 def classify(decline: Decline) -> DeclineClass:
     """What `decline` asks for next on the same method.
 
-    Issuers lie in the decline code (do_not_honor hides fraud blocks), so what the network and the provider advise comes
-    first. The advice "try again later" says whether, not when: it lifts a hard code to SOON and leaves a soft one's pace.
+    Issuers lie in the decline code (do_not_honor hides fraud blocks), so what the network and the provider advise
+    comes first. The advice "try again later" says whether, not when: it lifts a hard code to SOON, and leaves a soft
+    one its pace.
     """
     if decline.network_decline_code in _NETWORK_NEVER:
         return DeclineClass.NEVER

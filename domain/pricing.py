@@ -35,7 +35,7 @@ NONE = Fraction(0)
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """A line before it is rounded. `unit_amount` is the one price that stands for it, if any; `detail` tells it apart."""
+    """A line before it is rounded. `unit_amount` is the price that stands for it, if one does; `detail` names it."""
 
     quantity: Fraction
     amount: Fraction

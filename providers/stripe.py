@@ -9,6 +9,8 @@
     other 4xx                                     ProviderRejected
     401 403 409 429, or never sent                ProviderUnavailable: nothing happened
     5xx, no answer, a garbled one, cancelled      OutcomeUnknown; of a mere read ProviderUnavailable
+
+Only Stripe's codes and request ids go into the port's errors: a Stripe error carries whole answers, client secrets too.
 """
 
 import asyncio
@@ -51,7 +53,7 @@ _NEVER_SENT = (
 
 
 def stripe_amount(money: Money) -> int:
-    """`money` in the unit that Stripe counts its currency in. Raises ProviderRejected for what cannot be carried exactly."""
+    """`money` in the unit that Stripe counts its currency in. Raises ProviderRejected for what it cannot carry."""
     ours = exponent(money.currency)
     if money.currency in _NO_DECIMALS:
         theirs = 0
@@ -78,7 +80,7 @@ class StripePayments:
         timeout_seconds: float = 15.0,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        """`address` points elsewhere than Stripe (the sandbox: "http://127.0.0.1:8090"); `transport` replaces the network."""
+        """`address` is another Stripe than the real one ("http://127.0.0.1:8090"); `transport` replaces the network."""
         # The environment's proxy is the way out to Stripe; what is named by `address` is near.
         self._http = _Http(timeout_seconds, transport, trust_env=address is None)
         self._timeout_seconds = timeout_seconds
@@ -102,7 +104,7 @@ class StripePayments:
         return (await self._answer(call, moves=True)).id
 
     async def attach_method(self, *, customer_ref: str, method: str, key: str) -> PaymentMethod:
-        """Save `method`. One that a setup on the customer's screen has already saved for this customer is fine as it is."""
+        """Save `method`. One that a setup on the customer's own screen has saved already is fine as it is."""
         methods = self._stripe.v1.payment_methods
         attach = methods.attach_async(
             _given(method, "method"), {"customer": _given(customer_ref, "customer_ref")}, _under(key)
@@ -145,7 +147,7 @@ class StripePayments:
         return await self._answer(_intent(call), moves=False)
 
     async def cancel_intent(self, *, intent_ref: str, key: str) -> Intent:
-        """Give the intent up. State FAILED with decline CANCELED; when the money was faster, the state that it is in."""
+        """Give the intent up: FAILED with decline CANCELED. Where the money was faster, the state that it is in."""
         call = self._stripe.v1.payment_intents.cancel_async(
             _given(intent_ref, "intent_ref"), {"cancellation_reason": "abandoned"}, _under(key)
         )
@@ -159,9 +161,9 @@ class StripePayments:
         return (await self._answer(call, moves=True)).id
 
     async def _answer(self, call: Coroutine[Any, Any, _Answer], *, moves: bool) -> _Answer:
-        """The answer to `call`, or one of the port's errors. `moves`: it may have done something when no answer comes.
+        """The answer to `call`, or one of the port's errors, which are not chained to Stripe's.
 
-        Stripe's errors carry whole answers, client secrets among them: none is chained, so none reaches a log or a history.
+        `moves`: it may have done something when no answer comes.
         """
         unheard = OutcomeUnknown if moves else ProviderUnavailable
         try:
@@ -181,11 +183,13 @@ class StripePayments:
 
 
 class _Http(stripe.HTTPClient):
-    """httpx for Stripe's client. Its own one takes no transport, and makes every exception, bugs too, a network error."""
+    """httpx for Stripe's client, whose own one takes no transport and calls every exception, bugs too, the network's."""
 
     name = "httpx"
 
-    def __init__(self, timeout_seconds: float, transport: httpx.AsyncBaseTransport | None, *, trust_env: bool) -> None:
+    def __init__(
+        self, timeout_seconds: float, transport: httpx.AsyncBaseTransport | None, *, trust_env: bool
+    ) -> None:
         super().__init__()  # pyright: ignore[reportUnknownMemberType]  a private parameter of theirs has no type
         self._async_client = httpx.AsyncClient(timeout=timeout_seconds, transport=transport, trust_env=trust_env)
 
@@ -269,7 +273,7 @@ def _method(method: stripe.PaymentMethod) -> PaymentMethod:
 
 
 def _translated(error: stripe.StripeError, unheard: type[Exception]) -> Exception:
-    """The port's word for an error answer. The message names codes and Stripe's request id; nothing of the body but its reason."""
+    """The port's word for an error answer; `unheard` is the one for "it may have happened"."""
     status = error.http_status or 0
     code = error.error.code if error.error else None
     replayed = ", replayed" if (error.headers or {}).get("idempotent-replayed") else ""

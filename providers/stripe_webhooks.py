@@ -34,8 +34,8 @@ def read_event(
 ) -> ProviderEvent:
     """The event in `payload`, the raw body as it came, under `header` (Stripe-Signature). Raises UnverifiedWebhook.
 
-    `at` is the wall clock's now: signatures are the one place where time is not the simulated clock's. Stripe's own check
-    lets any timestamp of the future pass; this one looks both ways.
+    `at` is the wall clock's now: signatures are the one place where time is not the simulated clock's. Stripe's own
+    check lets any timestamp of the future pass; this one looks both ways.
     """
     if not secret.strip():
         raise ValueError("the webhook secret is empty")
@@ -62,15 +62,14 @@ def _parts(header: str) -> tuple[bytes, list[bytes]]:
 
 
 def _event(event: dict[str, Any]) -> ProviderEvent:
-    """A snapshot event, or a thin one (`data` absent, `created` in ISO 8601): Stripe tells its own troubles by those."""
-    created = event["created"]
+    """A snapshot event, or a thin one (no `data`, `created` in ISO 8601), by which Stripe tells its own troubles."""
     data = cast("dict[str, Any]", event.get("data") or {})
     subject = cast("dict[str, Any]", data.get("object") or event.get("related_object") or {})
     return ProviderEvent(
         id=_text(event["id"]),
         type=_text(event["type"]),
         intent_ref=_intent_ref(subject),
-        created_at=datetime.fromtimestamp(created, UTC) if isinstance(created, int) else datetime.fromisoformat(created),
+        created_at=_instant(event["created"]),
     )
 
 
@@ -81,6 +80,10 @@ def _intent_ref(subject: dict[str, Any]) -> str | None:
     if isinstance(ref, dict):  # expanded
         ref = cast("dict[str, Any]", ref)["id"]
     return None if ref is None else _text(ref)
+
+
+def _instant(created: object) -> datetime:
+    return datetime.fromtimestamp(created, UTC) if isinstance(created, int) else datetime.fromisoformat(_text(created))
 
 
 def _text(value: object) -> str:

@@ -41,9 +41,8 @@ class Voice:
 
     def number(self, text: str) -> str:
         """A decimal string with grouping and decimal sign: "1,234.50", "1.234,50"."""
-        english = f"{Decimal(text):,f}"
-        local = english if self.language is Language.EN else english.translate(str.maketrans(",.", ".,"))
-        return local.replace("-", _MINUS)
+        signs = {",": self.word("group"), ".": self.word("point"), "-": _MINUS}
+        return f"{Decimal(text):,f}".translate(str.maketrans(signs))
 
     def amount(self, text: str) -> str:
         """An amount without its currency."""

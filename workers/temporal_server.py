@@ -42,6 +42,7 @@ _TIME_SKIPPING = (
     *("--dynamic-config-value", 'history.timerProcessorMaxTimeShift="10ms"'),
 )
 _START_WITHIN = 30
+_WHILE_PARENT_LIVES = Path(__file__).with_name("while_parent_lives.sh")
 
 
 class TemporalServer:
@@ -156,9 +157,14 @@ class TemporalServer:
 
 
 async def start_time_skipping(plugins: Sequence[Plugin]) -> WorkflowEnvironment:
-    """The test server with one clock that skips what nobody waits for. A fresh one per test: 0.1 s."""
+    """The test server with one clock that skips what nobody waits for. A fresh one per test: 0.1 s.
+
+    Shut it down, or use it as a context manager; should we be killed before, it ends a second later.
+    """
     return await WorkflowEnvironment.start_time_skipping(
-        plugins=plugins, test_server_existing_path=program("temporal-test-server")
+        plugins=plugins,
+        test_server_existing_path=str(_WHILE_PARENT_LIVES),
+        test_server_extra_args=[program("temporal-test-server")],
     )
 
 
@@ -172,11 +178,13 @@ async def register_search_attributes(client: Client, pairs: Sequence[SearchAttri
     for name, kind in wanted.items():
         if known.get(name, kind) != kind:
             raise StartFailed(f"search attribute {name} exists in namespace {client.namespace} with another type")
-    missing = {name: kind for name, kind in wanted.items() if name not in known}
-    if missing:
-        await client.operator_service.add_search_attributes(
-            AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing)
-        )
+    for name in wanted.keys() - known.keys():
+        request = AddSearchAttributesRequest(namespace=client.namespace, search_attributes={name: wanted[name]})
+        try:
+            await client.operator_service.add_search_attributes(request)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.ALREADY_EXISTS:
+                raise
 
 
 async def _known_search_attributes(client: Client) -> Mapping[str, IndexedValueType.ValueType]:
@@ -185,7 +193,7 @@ async def _known_search_attributes(client: Client) -> Mapping[str, IndexedValueT
             ListSearchAttributesRequest(namespace=client.namespace)
         )
     except RPCError as error:
-        # The test server cannot list them; a fresh one has none.
+        # The test server can add them, not list them.
         if error.status is RPCStatusCode.UNIMPLEMENTED:
             return {}
         raise

@@ -1,10 +1,10 @@
 """One Stripe test account: what it holds, and what each request does to it.
 
     requires_payment_method ──confirm──> succeeded
-        ^      │                 ├─────> processing ──settle_due──> succeeded, or back with last_payment_error
-        └──────┼──── declined ───┘
-               ├──────> requires_action ──authenticate──> succeeded, or back
-               └─cancel─> canceled
+        ^                        ├─────> processing ──settle_due──> succeeded, or back
+        │                        ├─────> requires_action ──authenticate──> succeeded, or back
+        └────── declined ────────┘
+    any but succeeded ──cancel──> canceled
 
 Synchronous, and within the caller's transaction: a request is carried out whole or not at all.
 """
@@ -62,7 +62,7 @@ class Account:
         on_event: Callable[[Json], None],
         checks_on_attach: bool = False,
     ) -> None:
-        """`checks_on_attach` refuses to attach what declines, as Stripe does; otherwise such a method attaches, then declines."""
+        """`checks_on_attach` is Stripe's way: what declines does not even attach. Otherwise it attaches, then declines."""
         self._storage = storage
         self._clock = clock
         self._on_event = on_event
@@ -131,13 +131,16 @@ class Account:
         intent = self.get("payment_intent", call.ref, "intent")
         if intent["status"] not in _CANCELABLE:
             raise unexpected_state(intent, "cancel")
+        if intent["status"] == "processing":
+            charge = self.get("charge", intent["latest_charge"], "charge")
+            self._save(charge | {"status": "failed", "paid": False, "captured": False}, parent=intent["id"])
+            self._storage.put("settlement", intent["id"], {}, parent="over")
         intent |= {
             "status": "canceled",
             "canceled_at": self._now(),
             "cancellation_reason": call.params.get("cancellation_reason"),
             "next_action": None,
         }
-        self._storage.put("settlement", intent["id"], {}, parent="over")
         self._save(intent)
         self._emit("payment_intent.canceled", intent, call)
         return intent
@@ -165,11 +168,13 @@ class Account:
 
     # What people and banks do in their own time
 
+    def due(self) -> list[Json]:
+        """The bank transfers whose time has come."""
+        return [waiting for waiting in self._storage.all("settlement", "waiting") if waiting["at"] <= self._now()]
+
     def settle_due(self) -> None:
         """Let the banks whose time has come answer."""
-        for waiting in self._storage.all("settlement", "waiting"):
-            if waiting["at"] > self._now():
-                continue
+        for waiting in self.due():
             intent = self.get("payment_intent", waiting["intent"], "intent")
             charge = self.get("charge", waiting["charge"], "charge")
             method = self.get("payment_method", charge["payment_method"], "id")

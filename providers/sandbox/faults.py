@@ -7,6 +7,8 @@
     in_flight                  no answer; it is done when `release` is called, until then the key is in use
     stored_500                 500, nothing done, and the same key hears it for ever
     stored_500_after_charge    500, though it was done; the same key hears it for ever
+
+A fault of the door strikes any request, one of a charge strikes confirms, unless `on` names another operation.
 """
 
 from dataclasses import dataclass
@@ -34,7 +36,7 @@ class Faults:
         self._left: list[Fault] = []
 
     def add(self, kind: str, times: int = 1, on: str | None = None) -> None:
-        """Let the next `times` requests fail so: where `on` says nothing, confirms, and of the door's faults any request."""
+        """Let the next `times` requests fail so."""
         if kind not in KINDS:
             raise ValueError(f"{kind!r} is none of {', '.join(sorted(KINDS))}")
         if times < 1:

@@ -40,7 +40,9 @@ class Behaviour:
     disputed_as: str | None = None
 
 
-def _declined(code: str, decline_code: str | None = None, advice: str | None = None, network: str | None = None) -> Decline:
+def _declined(
+    code: str, decline_code: str | None = None, advice: str | None = None, network: str | None = None
+) -> Decline:
     return Decline(code=code, decline_code=decline_code, advice_code=advice, network_decline_code=network)
 
 

@@ -144,7 +144,9 @@ def payment_intent(id: str, created: int, params: Json) -> Json:
     }
 
 
-def charge(id: str, created: int, intent: Json, method: Json, decline: Decline | None, *, pending: bool = False) -> Json:
+def charge(
+    id: str, created: int, intent: Json, method: Json, decline: Decline | None, *, pending: bool = False
+) -> Json:
     """One attempt to move the intent's money: succeeded, failed for `decline`, or pending at a bank."""
     nothing = """application application_fee application_fee_amount description failure_balance_transaction on_behalf_of
         receipt_email receipt_number review shipping source_transfer statement_descriptor statement_descriptor_suffix
@@ -230,8 +232,8 @@ def refund(id: str, created: int, charge: Json, amount: int, params: Json) -> Js
     }
 
 
-_EVIDENCE = """access_activity_log billing_address cancellation_policy cancellation_policy_disclosure cancellation_rebuttal
-    customer_communication customer_email_address customer_name customer_purchase_ip customer_signature
+_EVIDENCE = """access_activity_log billing_address cancellation_policy cancellation_policy_disclosure
+    cancellation_rebuttal customer_communication customer_email_address customer_name customer_purchase_ip customer_signature
     duplicate_charge_documentation duplicate_charge_explanation duplicate_charge_id product_description receipt
     refund_policy refund_policy_disclosure refund_refusal_explanation service_date service_documentation
     shipping_address shipping_carrier shipping_date shipping_documentation shipping_tracking_number uncategorized_file

@@ -1,7 +1,7 @@
 """The sandbox's refusals, in the words and shapes of Stripe's.
 
-`stored` tells whether the idempotency layer keeps the answer: it keeps what was carried out, a decline too, and not what
-was turned away at the door.
+`stored` tells whether the idempotency layer keeps the answer: it keeps what was carried out, a decline too, and not
+what was turned away at the door.
 """
 
 from typing import Any
@@ -76,7 +76,7 @@ def other_parameters(key: str) -> Problem:
 
 def key_in_use(key: str) -> Problem:
     """The first request under the key is still being carried out."""
-    message = f"There is currently another in-progress request using this Idempotent Key: {key}. Please try again later."
+    message = f"There is currently another in-progress request using this Idempotent Key: {key}. Try again later."
     return Problem(409, _error("idempotency_error", message, code="idempotency_key_in_use"))
 
 

@@ -1,8 +1,10 @@
-"""Signed webhooks: sent to an address or to a callback, retried for three days; held, doubled, reversed or lost on demand.
+"""Signed webhooks: to an address or a callback, retried for three days; held, doubled, reversed or lost on demand.
 
     account writes an event ──> waiting ──flush──> done
                                   │  └── refused: again after a while, by the sandbox's clock
                                   └── held: until `release`
+
+Unlike its data, the stamp of a signature is the wall clock's: the listener's tolerance is.
 """
 
 import asyncio
@@ -51,7 +53,7 @@ class Webhooks:
         target: str | Deliver | None,
         wall_clock: Callable[[], datetime] | None = None,
     ) -> None:
-        """`target` is a URL, a callback or nobody. Signatures are stamped by `wall_clock`, where that is not `clock`."""
+        """`target` is a URL, a callback or nobody. Signatures are stamped by `wall_clock`, if that is not `clock`."""
         self._storage = storage
         self._clock = clock
         self._wall_clock = wall_clock or clock
@@ -110,7 +112,7 @@ class Webhooks:
                 self._note(delivery, taken=all(200 <= status < 300 for status in statuses))
 
     def _note(self, delivery: Json, *, taken: bool) -> None:
-        attempts = delivery["attempts"] + 1
+        attempts: int = delivery["attempts"] + 1
         state = "done" if taken else "waiting" if attempts <= len(_AGAIN_AFTER) else "given_up"
         if state == "waiting":
             delivery = delivery | {"next_at": int((self._clock() + _AGAIN_AFTER[attempts - 1]).timestamp())}

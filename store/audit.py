@@ -1,0 +1,56 @@
+"""Audit events in the books, in the order in which they came about. Rows never change."""
+
+from datetime import datetime
+
+from sqlalchemy import Column, UniqueConstraint
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel import Field, SQLModel
+
+from domain.audit import AuditEvent
+from store.columns import Document, sequence, table_of
+
+
+class AuditEventRow(SQLModel, table=True):
+    """`audit_events`: what happened, once per cause and type."""
+
+    __tablename__ = "audit_events"
+    __table_args__ = (UniqueConstraint("cause", "type"),)
+
+    seq: int = sequence(primary_key=True)
+    type: str = Field(index=True)
+    cause: str
+    at: datetime
+    customer_id: str = Field(index=True)
+    subject: str = Field(index=True)
+    subscription_id: str | None = Field(index=True)
+    data: dict[str, str] = Field(sa_column=Column(Document(dict[str, str]), nullable=False))
+    actor: str
+
+
+_ADD = insert(table_of(AuditEventRow)).on_conflict_do_nothing()
+
+
+class PostgresAudit:
+    """The audit trail. The caller owns the transaction."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def add(self, *events: AuditEvent) -> None:
+        """Append, once per cause and type."""
+        if events:
+            await self._connection.execute(_ADD, [_columns(event) for event in events])
+
+
+def _columns(event: AuditEvent) -> dict[str, object]:
+    return {
+        "type": event.type,
+        "cause": event.cause,
+        "at": event.at,
+        "customer_id": event.customer_id,
+        "subject": event.subject,
+        "subscription_id": event.subscription_id,
+        "data": event.data,
+        "actor": event.actor,
+    }

@@ -1,0 +1,73 @@
+"""One plugin for client, worker and replayer: how values travel, what a workflow may import, how a refusal is told.
+
+Whatever is decided about serialisation, the sandbox or interceptors is decided here, so tests, CI and production agree.
+"""
+
+import time
+from typing import Any
+
+import structlog
+from temporalio import activity
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.exceptions import ApplicationError
+from temporalio.plugin import SimplePlugin
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+from temporalio.workflow import SandboxImportNotificationPolicy as Notify
+
+from domain.errors import DomainError, InvalidInput
+
+log = structlog.get_logger()
+
+RUNNER = SandboxedWorkflowRunner(
+    restrictions=SandboxRestrictions.default.with_passthrough_modules(
+        "domain",
+        "activities",
+        "workflows.clock",
+        "workflows.inbox",
+        "workflows.names",
+        "workflows.options",
+    ).with_import_notification_policy(Notify.WARN_ON_DYNAMIC_IMPORT | Notify.RAISE_ON_UNINTENTIONAL_PASSTHROUGH)
+)
+
+
+class _Activities(ActivityInboundInterceptor):
+    """One canonical line per activity; a rule's "no" is an answer that no retry can change."""
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: ANN401
+        info = activity.info()
+        line = log.bind(activity=info.activity_type, workflow_id=info.workflow_id, attempt=info.attempt)
+        began = time.monotonic_ns()
+        try:
+            result = await super().execute_activity(input)
+        except DomainError as refusal:
+            line.info("activity_refused", code=refusal.code, ms=(time.monotonic_ns() - began) // 1_000_000)
+            raise told(refusal) from refusal
+        except Exception as trouble:
+            line.warning("activity_failed", error=type(trouble).__name__, ms=(time.monotonic_ns() - began) // 1_000_000)
+            raise
+        line.info("activity_done", ms=(time.monotonic_ns() - began) // 1_000_000)
+        return result
+
+
+class _Interceptor(Interceptor):
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
+        return _Activities(next)
+
+
+def told(refusal: DomainError) -> ApplicationError:
+    """A domain error as it crosses Temporal: its class by name, its code and field errors as the one detail."""
+    errors = refusal.errors if isinstance(refusal, InvalidInput) else ()
+    detail = {"code": refusal.code, "errors": [[list(error.loc), error.msg] for error in errors]}
+    return ApplicationError(refusal.detail, detail, type=type(refusal).__name__, non_retryable=True)
+
+
+def plugin() -> SimplePlugin:
+    """A fresh plugin, for one client; the workers of that client inherit it."""
+    return SimplePlugin(
+        "perennial",
+        data_converter=pydantic_data_converter,
+        interceptors=[_Interceptor()],
+        workflow_runner=RUNNER,
+        workflow_failure_exception_types=[DomainError],
+    )

@@ -1,0 +1,215 @@
+"""Scenario: a story of what users and outside systems do, as a file (contract section 6), read and checked.
+
+Each step becomes one request to the product's own API (`REQUESTS`); what the API would refuse as malformed is refused here
+with the line on which it stands.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+from api.reading import Document, invalid, read_document
+from domain.errors import FieldError, InvalidInput
+
+Fields = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call of the API. `answers_to` is the list of the result that its answer is added to."""
+
+    method: str
+    path: str
+    body: Any = None
+    answers_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScenarioStep:
+    """One thing that somebody does at `at` (UTC); `line` is where it stands in the file."""
+
+    at: datetime
+    verb: str
+    fields: Fields
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """The value at `path` of the result should be `equals`."""
+
+    path: str
+    equals: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """A whole story. `catalog` is the price book's text; instants are UTC."""
+
+    name: str
+    starts: datetime
+    until: datetime
+    catalog: str | Fields
+    customers: tuple[Fields, ...]
+    steps: tuple[ScenarioStep, ...]
+    expect: tuple[Expectation, ...] = field(default=())
+
+
+def _quote(step: Fields) -> Request:
+    return Request("POST", "/v1/quotes", dict(step))
+
+
+def _accept(step: Fields) -> Request:
+    return Request("POST", f"/v1/quotes/{step['quote']}/accept", {"accepted_by": str(step.get("by", "customer"))})
+
+
+def _quote_verb(verb: str) -> Callable[[Fields], Request]:
+    def request(step: Fields) -> Request:
+        body = {name: value for name, value in step.items() if name != "quote"}
+        return Request("POST", f"/v1/quotes/{step['quote']}/{verb}", body)
+
+    return request
+
+
+def _usage(step: Fields) -> Request:
+    count = int(step.get("count", 1))
+    ids = [str(step["id"])] if count == 1 else [f"{step['id']}-{n}" for n in range(1, count + 1)]
+    events = [
+        {
+            "specversion": "1.0",
+            "id": id_,
+            "source": str(step.get("source", "scenario")),
+            "type": step["event"],
+            "subject": step["customer"],
+            "time": step["time"],
+            "data": step.get("data", {}),
+        }
+        for id_ in ids
+    ]
+    return Request("POST", "/v1/usage", events, answers_to="usage")
+
+
+def _check(step: Fields) -> Request:
+    return Request("GET", f"/v1/entitlements/{step['customer']}/{step['feature']}", answers_to="checks")
+
+
+def _payment_method(step: Fields) -> Request:
+    return Request("POST", f"/v1/customers/{step['customer']}/payment-methods", {"use": step["use"]})
+
+
+REQUESTS: dict[str, Callable[[Fields], Request]] = {
+    "quote": _quote,
+    "accept": _accept,
+    "submit": _quote_verb("submit"),
+    "approve": _quote_verb("approve"),
+    "reject": _quote_verb("reject"),
+    "revise": _quote_verb("revise"),
+    "withdraw": _quote_verb("withdraw"),
+    "usage": _usage,
+    "check": _check,
+    "payment_method": _payment_method,
+}
+REQUIRED: dict[str, tuple[str, ...]] = {
+    "quote": ("key", "customer", "lines"),
+    "usage": ("customer", "event", "id"),
+    "check": ("customer", "feature"),
+    "payment_method": ("customer", "use"),
+}
+_SHORTHAND = {"accept", "submit", "withdraw"}  # `accept: q1` is `accept: {quote: q1}`
+
+
+def read_scenario(path: Path) -> Scenario:
+    """The scenario in `path`. Raises InvalidInput with the path and line of everything that is wrong."""
+    document = read_document(path.read_text())
+    return scenario_from(document, folder=path.parent)
+
+
+def scenario_from(document: Document, *, folder: Path) -> Scenario:
+    """The scenario in a document that was read; a `catalog:` path is relative to `folder`, or else to the working folder."""
+    content = document.content
+    if not isinstance(content, dict):
+        raise InvalidInput("a scenario is a mapping: scenario, starts, until, catalog, customers, steps")
+    content = cast(dict[str, Any], content)
+    errors = [
+        FieldError((name,), f"a scenario needs `{name}`")
+        for name in ("scenario", "starts", "until", "catalog", "customers", "steps")
+        if name not in content
+    ]
+    errors += [
+        FieldError((name,), "unknown; a scenario has scenario, starts, until, catalog, customers, steps, expect")
+        for name in content
+        if name not in {"scenario", "starts", "until", "catalog", "customers", "steps", "expect"}
+    ]
+    if errors:
+        raise invalid([document.placed(error) for error in errors])
+    steps = _steps(content["steps"], document, errors)
+    starts, until = _instant(content["starts"], ("starts",), errors), _instant(content["until"], ("until",), errors)
+    errors += [
+        FieldError(("steps", index, "at"), f"steps stand in time order, within {starts:%F %T} and {until:%F %T} UTC")
+        for index, step in enumerate(steps)
+        if step.at < (steps[index - 1].at if index else starts) or step.at > until
+    ]
+    if errors:
+        raise invalid([document.placed(error) for error in errors])
+    return Scenario(
+        name=str(content["scenario"]),
+        starts=starts,
+        until=until,
+        catalog=_catalog(content["catalog"], folder),
+        customers=tuple(content["customers"]),
+        steps=tuple(steps),
+        expect=tuple(Expectation(path=e["path"], equals=e["equals"]) for e in content.get("expect", ())),
+    )
+
+
+def _steps(raw: Any, document: Document, errors: list[FieldError]) -> list[ScenarioStep]:
+    steps: list[ScenarioStep] = []
+    entries = cast(list[object], raw) if isinstance(raw, list) else []
+    for index, written in enumerate(entries):
+        entry = cast(dict[str, Any], written) if isinstance(written, dict) else {}
+        verbs = [name for name in entry if name != "at"]
+        loc = ("steps", index)
+        if len(verbs) != 1 or "at" not in entry:
+            errors.append(FieldError(loc, "a step is `{at: instant, verb: …}` with one verb"))
+            continue
+        verb = verbs[0]
+        if verb not in REQUESTS:
+            errors.append(FieldError((*loc, verb), f"no step {verb!r}; there are: {', '.join(REQUESTS)}"))
+            continue
+        fields = entry[verb]
+        if isinstance(fields, str) and verb in _SHORTHAND:
+            fields = {"quote": fields}
+        if not isinstance(fields, dict):
+            errors.append(FieldError((*loc, verb), "a mapping is wanted"))
+            continue
+        fields = cast(dict[str, Any], fields)
+        missing = [name for name in REQUIRED.get(verb, ("quote",)) if name not in fields]
+        errors.extend(FieldError((*loc, verb), f"`{name}` is missing") for name in missing)
+        if not missing:
+            at = _instant(entry["at"], (*loc, "at"), errors)
+            if verb == "usage":
+                fields = {**fields, "time": fields.get("time", at.isoformat())}
+            steps.append(ScenarioStep(at=at, verb=verb, fields=fields, line=document.line(loc)))
+    return steps
+
+
+def _instant(value: object, loc: tuple[str | int, ...], errors: list[FieldError]) -> datetime:
+    try:
+        at = datetime.fromisoformat(str(value))
+        if at.tzinfo is None:
+            raise ValueError
+    except ValueError:
+        errors.append(FieldError(loc, f"{value!r} is not an RFC 3339 instant with offset"))
+        return datetime.min.replace(tzinfo=UTC)
+    return at.astimezone(UTC)
+
+
+def _catalog(value: object, folder: Path) -> str | Fields:
+    if not isinstance(value, str):
+        return cast(Fields, value)
+    found = next((path for path in (folder / value, Path(value)) if path.is_file()), None)
+    if found is None:
+        raise InvalidInput(f"catalog: no file {value}", (FieldError(("catalog",), f"no file {value}"),))
+    return found.read_text()

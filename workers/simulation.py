@@ -1,0 +1,97 @@
+"""Simulation: a throw-away world on a time-skipping server, in which a story of years runs in seconds.
+
+    StoryClock ◄── moved by the driver             Temporal test server, its clock at today
+        │                                                 │  business instant = server's clock + offset
+        ▼                                                 ▼
+    API (in process) ──► real workflows ──► real activities ──► PostgreSQL, sandbox provider
+
+The driver goes from instant to instant. `reach` lets the server skip to an instant and returns when everything that is due by
+then is done: the books say what is due (every open thing has its `next_action_at`), so nothing is guessed from elapsed time.
+"""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import httpx
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
+
+from store.due import due_by
+from workers.clock import StoryClock
+from workers.plugin import plugin
+from workers.temporal_server import register_search_attributes, start_time_skipping
+from workers.wiring import World, simulated_world
+from workers.worker import build_worker
+from workflows.names import SEARCH_ATTRIBUTES
+
+TASK_QUEUE = "perennial"
+STEP = timedelta(milliseconds=20)
+PATIENCE_S = 60
+
+
+class Stalled(Exception):
+    """Something that was due did not happen: a workflow is failing."""
+
+
+class Simulation:
+    """One running world. Times given are instants of the story, UTC."""
+
+    def __init__(self, env: WorkflowEnvironment, world: World, clock: StoryClock, offset: timedelta) -> None:
+        self._env = env
+        self._clock = clock
+        self._offset = offset
+        self.world = world
+
+    @property
+    def client(self) -> Client:
+        """The Temporal client of this world."""
+        return self._env.client
+
+    @property
+    def http(self) -> httpx.AsyncClient:
+        """The product's own API, as an administrator."""
+        return self.world.http
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """This world's database."""
+        return self.world.engine
+
+    async def reach(self, at: datetime) -> None:
+        """Come to `at` with all done that is due by then."""
+        left = at - self._offset - await self._env.get_current_time()
+        if left > timedelta(0):
+            await self._env.sleep(left)
+        self._clock.move_to(at)
+        await self.settle(at)
+
+    async def settle(self, at: datetime) -> None:
+        """Return when nothing that is due by `at` is left undone. Raises Stalled."""
+        deadline = time.monotonic() + PATIENCE_S
+        step = STEP
+        while due := await due_by(self.engine, at):
+            if time.monotonic() > deadline:
+                raise Stalled(", ".join(f"{kind} {id_} was due at {when:%F %T}" for kind, id_, when in due[:5]))
+            await self._env.sleep(step)
+            step = min(step * 2, timedelta(milliseconds=200))
+
+
+@asynccontextmanager
+async def simulation(*, starts: datetime, database_url: str, folder: Path) -> AsyncIterator[Simulation]:
+    """A world whose clock stands at `starts`, on an empty migrated database; documents and mail go to `folder`."""
+    clock = StoryClock(starts)
+    async with await start_time_skipping([plugin()]) as env:
+        await register_search_attributes(env.client, SEARCH_ATTRIBUTES)
+        offset = starts - await env.get_current_time()
+        async with simulated_world(
+            env.client, database_url=database_url, clock=clock, offset=offset, task_queue=TASK_QUEUE, folder=folder
+        ) as world:
+            worker = build_worker(env.client, world.doors, task_queue=TASK_QUEUE)
+            async with worker:
+                yield Simulation(env, world, clock, offset)
+
+
