@@ -163,7 +163,7 @@ def _model(choice: Node) -> str | None:
 
 
 def read_number(value: object) -> Decimal:
-    """A quantity, price or rate: whole, or a decimal string. Raises ValueError (pydantic's own kind) for anything else."""
+    """A quantity, price or rate: whole, or a decimal string. Raises PydanticCustomError, a ValueError, for all else."""
     if isinstance(value, int) and not isinstance(value, bool):
         return Decimal(value)
     read = number(value) if isinstance(value, str) else value

@@ -183,13 +183,11 @@ class StripePayments:
 
 
 class _Http(stripe.HTTPClient):
-    """httpx for Stripe's client, whose own one takes no transport and calls every exception, bugs too, the network's."""
+    """httpx for Stripe's client, whose own takes no transport and calls every exception the network's."""
 
     name = "httpx"
 
-    def __init__(
-        self, timeout_seconds: float, transport: httpx.AsyncBaseTransport | None, *, trust_env: bool
-    ) -> None:
+    def __init__(self, timeout_seconds: float, transport: httpx.AsyncBaseTransport | None, *, trust_env: bool) -> None:
         super().__init__()  # pyright: ignore[reportUnknownMemberType]  a private parameter of theirs has no type
         self._async_client = httpx.AsyncClient(timeout=timeout_seconds, transport=transport, trust_env=trust_env)
 

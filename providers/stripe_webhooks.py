@@ -41,8 +41,7 @@ def read_event(
         raise ValueError("the webhook secret is empty")
     stamp, signatures = _parts(header or "")
     expected = hmac.digest(secret.encode(), stamp + b"." + payload, "sha256").hex().encode()
-    # Every signature is compared, each in constant time.
-    if not any([hmac.compare_digest(expected, signature) for signature in signatures]):
+    if not any(hmac.compare_digest(expected, signature) for signature in signatures):
         raise UnverifiedWebhook("no signature of the body matches")
     if abs(at.timestamp() - int(stamp)) > tolerance.total_seconds():
         raise UnverifiedWebhook("the signature's timestamp is too far from now")

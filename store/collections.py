@@ -10,7 +10,7 @@ from sqlmodel import Field, SQLModel
 from domain.dunning import CLOSED_STATES, Collection, CollectionState
 from domain.errors import NotFound
 from store.columns import document, minor, one_of, reference, sequence, table_of, where_set
-from store.invoices import InvoiceRow
+from store.invoice_rows import InvoiceRow
 from store.keyed import upsert, waits
 
 

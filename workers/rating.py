@@ -2,8 +2,8 @@
 
     file or standard input ──► read_document ──► rate_document ──► JSON or a table; the exit status
 
-An item that cannot be priced answers with an error of its own and does not stop the others. Nothing here needs Temporal,
-PostgreSQL or the network, and nothing of them is imported: start to answer is a measured figure.
+An item that cannot be priced answers with an error of its own and does not stop the others. Nothing here needs
+Temporal, PostgreSQL or the network, and nothing of them is imported: start to answer is a measured figure.
 """
 
 import json
@@ -19,7 +19,7 @@ from typing import TextIO, cast
 
 from api.price_book import read_price_book
 from api.reading import Inexact, path_text, read_document
-from api.shapes import Shape, number
+from api.shapes import Shape, read_number
 from domain.catalog import ZERO, Aggregation, Charge, Commitment, Dynamic, Matrix, Percentage, type_of_model
 from domain.charge_rules import charge_problems
 from domain.errors import InvalidInput, PricingError
@@ -30,7 +30,7 @@ from domain.rating import ONE, WHOLE, RatedLine, Share, Usage, rate, true_up
 Values = dict[str, object]
 
 MAX_CHARS = 100_000_000
-_ITEM_FIELDS = {"id", "charge", "quantity", "events", "aggregation", "prorate", "period"}
+_ITEM_FIELDS = ("id", "charge", "quantity", "events", "aggregation", "prorate", "period")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,8 @@ def rate_document(data: object) -> dict[str, object]:
     return {"currency": currency, "items": [_told(answer, currency) for answer in answers]}
 
 
-def run_rate(path: str, *, as_json: bool, out: TextIO, err: TextIO) -> int:
-    """Price the items in the file at `path` ("-": standard input). 0 all priced, 1 some not, 2 the input is unusable."""
+def run_rate(path: str, as_json: bool, out: TextIO, err: TextIO) -> int:
+    """Price the items in the file at `path` ("-": standard input). 0 all priced, 1 some not, 2 the input is no use."""
     try:
         answer = rate_document(read_document(_text(path), keep_inexact=True, max_chars=MAX_CHARS).content)
     except InvalidInput as error:
@@ -76,7 +76,7 @@ def run_rate(path: str, *, as_json: bool, out: TextIO, err: TextIO) -> int:
     return 1 if any("error" in item for item in items) else 0
 
 
-def run_check(path: str, *, out: TextIO, err: TextIO) -> int:
+def run_check(path: str, out: TextIO, err: TextIO) -> int:
     """Say what is wrong with the price book at `path` ("-": standard input), one line each. 0 nothing, 2 something."""
     try:
         book = read_price_book(_text(path))
@@ -126,9 +126,7 @@ def _answered(item: _Item, currency: str) -> _Answer:
     charge = usage = None
     try:
         charge = _charge(item.content.get("charge"), currency)
-        unknown = sorted(item.content.keys() - _ITEM_FIELDS)
-        if unknown:
-            raise PricingError("invalid_quantity", f"{unknown[0]} is not known; known are {', '.join(_ITEM_FIELDS)}")
+        _refuse_unknown(item.content)
         share = _share(item.content.get("prorate"))
         if isinstance(charge, Commitment):
             return _Answer(item=item, charge=charge)
@@ -138,6 +136,12 @@ def _answered(item: _Item, currency: str) -> _Answer:
     except PricingError as error:
         quantity = None if usage is None else _quantity_of(usage)
         return _Answer(item=item, charge=charge, quantity=quantity, error=error)
+
+
+def _refuse_unknown(item: Values) -> None:
+    unknown = next((name for name in item if name not in _ITEM_FIELDS), None)
+    if unknown is not None:
+        raise PricingError("invalid_quantity", f"{unknown} is not known; known are {', '.join(_ITEM_FIELDS)}")
 
 
 def _quantity_of(usage: Fraction | Usage) -> Fraction:
@@ -179,7 +183,7 @@ def _charge(content: object, currency: str) -> Charge:
     model = cast(Values, content).get("model") if isinstance(content, dict) else None
     if isinstance(model, str) and model not in type_of_model:
         raise PricingError("unknown_model", f"{model!r} is no model; they are {', '.join(type_of_model)}")
-    charge, wrong = _charges().read(content)
+    charge, wrong = _charges().read(cast(object, content))
     if charge is not None:
         wrong = list(charge_problems(charge, currency))
     if charge is None or wrong:
@@ -228,7 +232,9 @@ def _event(event: object, at: str, charge: Charge, aggregation: Aggregation, dim
     named = cast(Values, properties)
     return Event(
         value=value,
-        properties={name: _word(named[name], f"{at}.properties.{name}") for name in dimensions if name in named},
+        properties={
+            name: _word(named[name], f"{at}.properties.{name}") for name in dimensions if named.get(name) is not None
+        },
         time=None if fields.get("time") is None else _instant(fields["time"], f"{at}.time"),
         unique=unique,
     )
@@ -247,14 +253,12 @@ def _number(value: object, code: str, at: str) -> Fraction:
 
 
 def _decimal(value: object, code: str, at: str) -> Decimal:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return Decimal(value)
-    read = number(value) if isinstance(value, str) else None
-    if read is not None:
-        return read
     if isinstance(value, Inexact):
         raise PricingError(code, f"{at} is a bare number with a point: {value.advice}")
-    raise PricingError(code, f'{at} must be a number, whole or as a decimal string such as "12.5"')
+    try:
+        return read_number(value)
+    except ValueError as error:
+        raise PricingError(code, f"{at} {error}") from error
 
 
 def _share(prorate: object) -> Share:
@@ -262,7 +266,7 @@ def _share(prorate: object) -> Share:
         return WHOLE
     fields = cast(Values, prorate) if isinstance(prorate, dict) else {}
     days, of = fields.get("days"), fields.get("of")
-    if not isinstance(days, int) or not isinstance(of, int) or not 0 <= days <= of or not of:
+    if type(days) is not int or type(of) is not int or not 0 <= days <= of or not of:
         raise PricingError("invalid_quantity", "prorate must be {days, of}, whole numbers, days not more than of")
     return Share(days, of)
 
@@ -275,11 +279,11 @@ def _span(period: object) -> Span:
 def _instant(value: object, at: str) -> datetime:
     try:
         found = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise PricingError("invalid_events", f"{at} must be an instant with an offset, such as 2026-03-01T09:00:00Z")
-    return found.astimezone(UTC)
+        if found is not None and found.tzinfo is not None:
+            return found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise PricingError("invalid_events", f"{at} must be an instant with an offset, such as 2026-03-01T09:00:00Z")
 
 
 def _told(answer: _Answer, currency: str) -> Values:

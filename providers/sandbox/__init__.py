@@ -77,7 +77,7 @@ def create_sandbox(
     data_dir: Path | None = None,
     *,
     clock: Callable[[], datetime],
-    webhook_secret: str = "whsec_sandbox",
+    webhook_secret: str = "",
     webhook_target: str | Deliver | None = None,
     wall_clock: Callable[[], datetime] | None = None,
     checks_on_attach: bool = False,

@@ -62,7 +62,7 @@ class Account:
         on_event: Callable[[Json], None],
         checks_on_attach: bool = False,
     ) -> None:
-        """`checks_on_attach` is Stripe's way: what declines does not even attach. Otherwise it attaches, then declines."""
+        """`checks_on_attach` is Stripe's way: what declines does not even attach. Without, it attaches."""
         self._storage = storage
         self._clock = clock
         self._on_event = on_event
@@ -191,8 +191,8 @@ class Account:
         method = self.get("payment_method", intent["payment_method"], "id")
         failed = Decline(code="payment_intent_authentication_failure")
         behaviour = self._behaviour(method) if succeeds else Behaviour(decline=failed)
-        id = derived("ch", intent_ref, str(self._storage.count("charge", intent_ref)))
-        charge = objects.charge(id, self._now(), intent, method, behaviour.decline)
+        charge_id = derived("ch", intent_ref, str(self._storage.count("charge", intent_ref)))
+        charge = objects.charge(charge_id, self._now(), intent, method, behaviour.decline)
         return self._close(intent, method, charge, behaviour, None)
 
     def dispute(self, intent_ref: str, reason: str = "fraudulent") -> Json:
@@ -263,10 +263,9 @@ class Account:
         return method
 
     def _behaviour(self, method: Json) -> Behaviour:
-        origin = self._storage.get("test_name", method["id"])
-        assert origin is not None
-        behaviour = behaviour_of(origin["name"])
-        assert behaviour is not None
+        behaviour = behaviour_of(self.get("test_name", method["id"], "payment_method")["name"])
+        if behaviour is None:
+            raise KeyError(method["id"])
         return behaviour
 
     def _require_action(self, intent: Json, method: Json, call: Call) -> Json:
@@ -330,9 +329,10 @@ class Account:
 
     def _emit(self, type: str, subject: Json, call: Call | None) -> None:
         nth = self._storage.count("event", subject["id"])
-        id = derived("evt", subject["id"], type, str(nth))
-        event = objects.event(id, self._now(), type, subject, call.request if call else None)
-        self._storage.put("event", id, event, parent=subject["id"])
+        event = objects.event(
+            derived("evt", subject["id"], type, str(nth)), self._now(), type, subject, call.request if call else None
+        )
+        self._storage.put("event", event["id"], event, parent=subject["id"])
         self._on_event(event)
 
     def _now(self) -> int:

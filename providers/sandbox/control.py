@@ -18,7 +18,7 @@ Without a key: a sandbox is not for the internet.
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def control_routes(sandbox: "PaymentSandbox") -> list[Route]:
     """The back door of `sandbox`."""
 
-    async def faults(request: Request) -> Any:
+    async def faults(request: Request) -> object:
         if request.method == "POST":
             asked = await _body(request)
             sandbox.faults.add(str(asked["kind"]), int(asked.get("times", 1)), asked.get("on"))
@@ -42,19 +42,19 @@ def control_routes(sandbox: "PaymentSandbox") -> list[Route]:
             sandbox.faults.clear()
         return {"faults": [asdict(fault) for fault in sandbox.faults.left]}
 
-    async def charges(request: Request) -> Any:
+    async def charges(request: Request) -> object:
         movements = sandbox.account.movements(request.query_params.get("payment_intent"))
         return {"data": [asdict(movement) for movement in movements]}
 
-    async def release(_: Request) -> Any:
+    async def release(_: Request) -> object:
         await sandbox.release()
         return {}
 
-    async def tick(_: Request) -> Any:
+    async def tick(_: Request) -> object:
         await sandbox.tick()
         return {}
 
-    async def webhooks(request: Request) -> Any:
+    async def webhooks(request: Request) -> object:
         asked = await _body(request)
         if asked["do"] == "hold":
             sandbox.webhooks.hold()
@@ -67,21 +67,21 @@ def control_routes(sandbox: "PaymentSandbox") -> list[Route]:
             raise ValueError(f"{asked['do']!r} is none of hold, release, resend")
         return {}
 
-    async def authenticate(request: Request) -> Any:
+    async def authenticate(request: Request) -> object:
         asked = await _body(request)
         with sandbox.storage.transaction():
             answer = sandbox.account.authenticate(request.path_params["ref"], succeeds=asked.get("succeeds", True))
         await sandbox.tick()
         return answer
 
-    async def dispute(request: Request) -> Any:
+    async def dispute(request: Request) -> object:
         asked = await _body(request)
         with sandbox.storage.transaction():
             answer = sandbox.account.dispute(request.path_params["ref"], asked.get("reason", "fraudulent"))
         await sandbox.tick()
         return answer
 
-    async def decide(request: Request) -> Any:
+    async def decide(request: Request) -> object:
         asked = await _body(request)
         with sandbox.storage.transaction():
             answer = sandbox.account.decide_dispute(request.path_params["ref"], won=bool(asked["won"]))
@@ -104,7 +104,7 @@ async def _body(request: Request) -> Json:
     return json.loads(await request.body() or b"{}")
 
 
-def _answering(control: Callable[[Request], Awaitable[Any]]) -> Callable[[Request], Awaitable[Response]]:
+def _answering(control: Callable[[Request], Awaitable[object]]) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
             return JSONResponse(await control(request))

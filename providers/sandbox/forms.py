@@ -5,7 +5,7 @@ Strict: a parameter that the sandbox does not know is refused like one that Stri
 
 import re
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 from urllib.parse import parse_qsl
 
 from providers.sandbox.problems import invalid
@@ -42,7 +42,7 @@ def _put(into: Json, path: list[str], value: str) -> None:
     into[last or str(len(into))] = value
 
 
-def _typed(name: str, value: str | Json, wanted: type) -> Any:
+def _typed(name: str, value: str | Json, wanted: type) -> str | int | bool | list[object] | Json:
     if isinstance(value, dict):
         if wanted not in {dict, list}:
             raise invalid(f"Invalid {name}", name)

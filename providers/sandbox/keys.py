@@ -53,7 +53,7 @@ class Keys:
     def cause(self, key: str) -> str:
         """What a new request's ids derive from: its key and how often that was forgotten; without one, its number."""
         if not key:
-            number = str(self._storage.count("unkeyed"))
+            number = str(self._storage.count("unkeyed", ""))
             self._storage.put("unkeyed", number, {})
             return f"unkeyed/{number}"
         known = self._storage.get("key", key)

@@ -31,6 +31,7 @@ from providers.sandbox.problems import Problem
 from providers.sandbox.storage import Json, Storage, derived
 from providers.sandbox.webhooks import Deliver, Webhooks
 
+
 @dataclass(frozen=True, slots=True)
 class _Operation:
     """One POST: its name, where it is, what it takes, what it does."""
@@ -43,9 +44,7 @@ class _Operation:
 
 
 _OPERATIONS = (
-    _Operation(
-        "create_customer", "/v1/customers", {"metadata": dict, "description": str}, (), Account.create_customer
-    ),
+    _Operation("create_customer", "/v1/customers", {"metadata": dict, "description": str}, (), Account.create_customer),
     _Operation(
         "attach_method",
         "/v1/payment_methods/{ref}/attach",
@@ -304,7 +303,7 @@ def create_payment_sandbox(
     storage: Storage,
     *,
     clock: Callable[[], datetime],
-    webhook_secret: str = "whsec_sandbox",
+    webhook_secret: str = "",
     webhook_target: str | Deliver | None = None,
     wall_clock: Callable[[], datetime] | None = None,
     checks_on_attach: bool = False,

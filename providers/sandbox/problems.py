@@ -4,8 +4,6 @@
 what was turned away at the door.
 """
 
-from typing import Any
-
 from domain.payment import Decline
 from providers.sandbox.storage import Json
 
@@ -43,12 +41,12 @@ def unexpected_state(intent: Json, verb: str) -> Problem:
     )
 
 
-def card_error(decline: Decline, message: str, **more: Any) -> Problem:
+def card_error(decline: Decline, message: str, **more: object) -> Problem:
     """A decline; `more` is what it was about."""
     return Problem(402, decline_body(decline, message, **more), stored=True)
 
 
-def decline_body(decline: Decline, message: str, **more: Any) -> Json:
+def decline_body(decline: Decline, message: str, **more: object) -> Json:
     """A decline as it stands in an error, and in an intent's last_payment_error. Codes that say nothing are absent."""
     return _error(
         "card_error",
@@ -101,5 +99,5 @@ def broken(status: int) -> Problem:
     return Problem(status, _error("api_error", "An error occurred. (The sandbox was told to.)"), stored=True)
 
 
-def _error(type: str, message: str, **fields: Any) -> Json:
+def _error(type: str, message: str, **fields: object) -> Json:
     return {"type": type, "message": message} | {name: value for name, value in fields.items() if value is not None}

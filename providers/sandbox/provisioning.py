@@ -71,7 +71,7 @@ class ProvisioningSandbox:
         self._failures.extend(failure for _ in range(times))
 
     def steps(self) -> list[Json]:
-        """Every step asked for, in that order: order, step, payload, state, at, asked (how often it was carried out)."""
+        """Every step, as first asked for: order, step, payload, state, at, asked (how often it was carried out)."""
         return self._storage.all("step")
 
     async def call_back(self, order: str, step: str, outcome: Outcome = "complete") -> None:

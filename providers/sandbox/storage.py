@@ -67,14 +67,16 @@ class Storage:
 
     def all(self, kind: str, parent: str | None = None) -> list[Json]:
         """Documents of a kind, of one parent where it is given, oldest first."""
-        where, values = ("", (kind,)) if parent is None else (" AND parent = ?", (kind, parent))
-        rows = self._connection.execute(f"SELECT body FROM documents WHERE kind = ?{where} ORDER BY seq", values)
+        rows = self._connection.execute(
+            "SELECT body FROM documents WHERE kind = :kind AND parent = coalesce(:parent, parent) ORDER BY seq",
+            {"kind": kind, "parent": parent},
+        )
         return [json.loads(body) for (body,) in rows]
 
-    def count(self, kind: str, parent: str | None = None) -> int:
+    def count(self, kind: str, parent: str) -> int:
         """How many documents `all` would give."""
-        where, values = ("", (kind,)) if parent is None else (" AND parent = ?", (kind, parent))
-        return self._connection.execute(f"SELECT count(*) FROM documents WHERE kind = ?{where}", values).fetchone()[0]
+        sql = "SELECT count(*) FROM documents WHERE kind = ? AND parent = ?"
+        return self._connection.execute(sql, (kind, parent)).fetchone()[0]
 
 
 def derived(prefix: str, *cause: str) -> str:

@@ -54,6 +54,8 @@ class Webhooks:
         wall_clock: Callable[[], datetime] | None = None,
     ) -> None:
         """`target` is a URL, a callback or nobody. Signatures are stamped by `wall_clock`, if that is not `clock`."""
+        if target is not None and not secret:
+            raise ValueError("webhooks need a secret to be signed with")
         self._storage = storage
         self._clock = clock
         self._wall_clock = wall_clock or clock
@@ -106,9 +108,7 @@ class Webhooks:
             for delivery in reversed(waiting) if newest_first else waiting:
                 if only_due and delivery["next_at"] > now:
                     continue
-                event = self._storage.get("event", delivery["event"])
-                assert event is not None
-                statuses = [await self._send(event) for _ in range(times)]
+                statuses = [await self.resend(delivery["event"]) for _ in range(times)]
                 self._note(delivery, taken=all(200 <= status < 300 for status in statuses))
 
     def _note(self, delivery: Json, *, taken: bool) -> None:
@@ -128,7 +128,6 @@ class Webhooks:
             headers = {"Stripe-Signature": header, "Content-Type": "application/json; charset=utf-8"}
             async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
                 return (await client.post(str(self._target), content=payload, headers=headers)).status_code
-        except Exception:
-            # A listener that breaks is one that did not take it.
-            _log.warning("webhook %s was not taken", event["id"], exc_info=True)
+        except Exception:  # whatever broke in the listener, it did not take it
+            _log.exception("webhook %s was not taken", event["id"])
             return 0

@@ -1,0 +1,144 @@
+"""Invoices in the books: a header row, a row per line that never changes once the invoice is finalized, and the numbers."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, bindparam, delete, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel import Field, SQLModel
+
+from domain.catalog import Entity
+from domain.drafting import BilledUsage
+from domain.errors import InvalidState, NotFound
+from domain.invoice import Invoice, InvoiceState
+from store import billed
+from store.invoice_rows import HEADERS, LINES, header_columns, invoices_of, line_columns
+from store.keyed import taken
+
+
+class InvoiceCounterRow(SQLModel, table=True):
+    """`invoice_counters`: the last number that was given, per entity and year."""
+
+    __tablename__ = "invoice_counters"
+
+    entity: str = Field(primary_key=True)
+    year: int = Field(primary_key=True)
+    last: int
+
+
+_WITH_LINES = (
+    select(HEADERS, *(column.label(f"line_{column.name}") for column in LINES.c))
+    .select_from(HEADERS.outerjoin(LINES, LINES.c.invoice_id == HEADERS.c.id))
+    .order_by(LINES.c.position)
+)
+_FIND = _WITH_LINES.where(HEADERS.c.id == bindparam("name"))
+_GET = _WITH_LINES.where(or_(HEADERS.c.id == bindparam("name"), HEADERS.c.number == bindparam("name")))
+_LOCK = _GET.with_for_update(key_share=True, of=HEADERS)
+_INSERT, _INSERT_LINES = insert(HEADERS), insert(LINES)
+_DELETE_LINES = delete(LINES).where(LINES.c.invoice_id == bindparam("invoice"))
+_MOVE = (
+    update(HEADERS)
+    .where(HEADERS.c.id == bindparam("invoice"))
+    .values(
+        state=bindparam("state"), amount_paid_minor=bindparam("amount_paid_minor"), paid_at=bindparam("paid_at")
+    )
+)
+"""All that may change of a finalized invoice."""
+
+
+class PostgresInvoices:
+    """The book of invoices. The caller owns the transaction."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+        self._known: dict[str, Invoice | None] = {}
+
+    async def find(self, invoice_id: str) -> Invoice | None:
+        """By id, None when there is none yet."""
+        found = await self._read(_FIND, invoice_id)
+        self._known[invoice_id] = found
+        return found
+
+    async def get(self, name: str) -> Invoice:
+        """By id or number. Raises NotFound."""
+        return await self._one(_GET, name)
+
+    async def lock(self, name: str) -> Invoice:
+        """Get, and hold until the transaction ends. Raises NotFound."""
+        return await self._one(_LOCK, name)
+
+    async def put(self, invoice: Invoice) -> None:
+        """Insert, or replace a draft, or record the next state of a finalized one.
+
+        Raises InvalidState when anything else of a finalized invoice differs, AlreadyExists when its number is given.
+        """
+        was = self._known[invoice.id] if invoice.id in self._known else await self.find(invoice.id)
+        if was is None:
+            await self._insert(invoice)
+        elif was.state is InvoiceState.DRAFT:
+            await self._replace(invoice)
+        else:
+            await self._move(was, invoice)
+        self._known[invoice.id] = invoice
+
+    async def next_number(self, entity: Entity, year: int) -> str:
+        """The next number of `entity` in `year`, gapless: whoever asks next waits until this transaction ends."""
+        first = insert(InvoiceCounterRow).values(entity=entity.key, year=year, last=1)
+        statement = first.on_conflict_do_update(
+            index_elements=["entity", "year"], set_={"last": InvoiceCounterRow.last + 1}
+        ).returning(InvoiceCounterRow.last)
+        number = (await self._connection.execute(statement)).scalar_one()
+        return f"{entity.invoice_prefix}-{year}-{number:06d}"
+
+    async def billed_since(self, subscription_id: str, since: datetime) -> tuple[BilledUsage, ...]:
+        """What was billed of usage in parts that end after `since`, for re-rating, oldest first."""
+        return await billed.since(self._connection, subscription_id, since)
+
+    async def remember_billed(self, subscription_id: str, billed_usage: Iterable[BilledUsage]) -> None:
+        """Insert, or replace what was billed for the same part and charge."""
+        await billed.remember(self._connection, subscription_id, billed_usage)
+
+    async def _insert(self, invoice: Invoice) -> None:
+        async with taken(f"invoice {invoice.id}, or its number {invoice.number}, is there already"):
+            await self._connection.execute(_INSERT, header_columns(invoice))
+        await self._insert_lines(invoice)
+
+    async def _insert_lines(self, invoice: Invoice) -> None:
+        rows = [line_columns(invoice.id, position, line) for position, line in enumerate(invoice.lines)]
+        if rows:
+            await self._connection.execute(_INSERT_LINES, rows)
+
+    async def _replace(self, invoice: Invoice) -> None:
+        columns = header_columns(invoice)
+        async with taken(f"number {invoice.number} is given already"):
+            await self._connection.execute(update(HEADERS).where(HEADERS.c.id == invoice.id).values(columns))
+        await self._connection.execute(_DELETE_LINES, {"invoice": invoice.id})
+        await self._insert_lines(invoice)
+
+    async def _move(self, was: Invoice, invoice: Invoice) -> None:
+        moved = replace(was, state=invoice.state, amount_paid=invoice.amount_paid, paid_at=invoice.paid_at)
+        if moved != invoice:
+            raise InvalidState(f"invoice {was.number} is finalized: only its state and payments may change")
+        await self._connection.execute(
+            _MOVE,
+            {
+                "invoice": invoice.id,
+                "state": invoice.state,
+                "amount_paid_minor": invoice.amount_paid.minor,
+                "paid_at": invoice.paid_at,
+            },
+        )
+
+    async def _one(self, statement: "Select[Any]", name: str) -> Invoice:
+        invoice = await self._read(statement, name)
+        if invoice is None:
+            raise NotFound(f"no invoice {name}")
+        self._known[invoice.id] = invoice
+        return invoice
+
+    async def _read(self, statement: "Select[Any]", name: str) -> Invoice | None:
+        rows = (await self._connection.execute(statement, {"name": name})).all()
+        return next(iter(invoices_of(rows)), None)
