@@ -1,0 +1,1 @@
+"""How people and systems speak to us: one router per noun, one way to say that something is wrong."""

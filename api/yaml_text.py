@@ -89,7 +89,7 @@ class YamlText:
         self._grow(1, event)
         if not isinstance(event, ScalarEvent | SequenceStartEvent | MappingStartEvent):
             return self._alias(event, loc)
-        if event.tag not in {None, "!"}:
+        if event.tag is not None:
             self._wrong(loc, event, f"tags are not read: {event.tag}")
         if isinstance(event, ScalarEvent):
             value = _scalar(event.value) if event.implicit[0] else event.value

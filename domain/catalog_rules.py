@@ -38,6 +38,8 @@ from domain.money import CURRENCIES
 
 _NOTHING = timedelta(0)
 _DAY = timedelta(days=1)
+# Longer waits are slips of the pen, and would lead beyond the calendar.
+_YEARS = 10
 
 
 def problems(book: PriceBook, unread: Collection[str] = ()) -> list[FieldError]:
@@ -110,14 +112,15 @@ def _feature(feature: Feature, meters: Collection[str], loc: Loc) -> Iterator[Fi
 def _plan(plan: Plan, loc: Loc) -> Iterator[FieldError]:
     if plan.currency not in CURRENCIES:
         yield FieldError((*loc, "currency"), _unknown("an ISO 4217 currency", plan.currency, CURRENCIES))
-    if not 1 <= plan.interval_count <= 1000:
-        yield FieldError((*loc, "interval_count"), "must be from 1 to 1000")
+    longest = _YEARS * 12 // plan.interval.months if plan.interval.months else _YEARS * 366 // plan.interval.days
+    if not 1 <= plan.interval_count <= longest:
+        yield FieldError((*loc, "interval_count"), f"must be from 1 to {longest}: no longer than {_YEARS} years")
     if isinstance(plan.anchor, int) and not 1 <= plan.anchor <= 31:
         yield FieldError((*loc, "anchor"), "must be anniversary, calendar or a day of the month, 1 to 31")
     elif isinstance(plan.anchor, int) and not plan.interval.months:
         yield FieldError((*loc, "anchor"), f"a day of the month needs a month or longer, not interval: {plan.interval}")
-    if plan.trial_days < 0:
-        yield FieldError((*loc, "trial_days"), "must not be negative")
+    if not 0 <= plan.trial_days <= _YEARS * 366:
+        yield FieldError((*loc, "trial_days"), f"must not be negative, nor longer than {_YEARS} years")
     if plan.usage_grace < _NOTHING:
         yield FieldError((*loc, "usage_grace"), "must not be negative")
     if plan.duration is not None and (plan.duration < _DAY or plan.duration % _DAY):
@@ -126,10 +129,10 @@ def _plan(plan: Plan, loc: Loc) -> Iterator[FieldError]:
         return
     if plan.duration is not None and plan.term.auto_renew:
         yield FieldError((*loc, "term", "auto_renew"), "a plan with a duration ends by itself: it cannot renew")
-    if plan.term.intervals < 1:
-        yield FieldError((*loc, "term", "intervals"), "must be at least 1")
-    if plan.term.notice_days < 0:
-        yield FieldError((*loc, "term", "notice_days"), "must not be negative")
+    if not 1 <= plan.term.intervals <= 1000:
+        yield FieldError((*loc, "term", "intervals"), "must be from 1 to 1000")
+    if not 0 <= plan.term.notice_days <= _YEARS * 366:
+        yield FieldError((*loc, "term", "notice_days"), f"must not be negative, nor longer than {_YEARS} years")
     if not -1 < plan.term.uplift <= 1 or not fits(plan.term.uplift, 6):
         yield FieldError((*loc, "term", "uplift"), 'must be a fraction, at most 6 decimals: 3 % is "0.03"')
 

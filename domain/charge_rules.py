@@ -21,7 +21,8 @@ from domain.catalog import (
     Volume,
 )
 from domain.errors import FieldError
-from domain.money import CURRENCIES, exponent
+from domain.money import CURRENCIES
+from domain.money import exponent as decimals_of
 
 Loc = tuple[str | int, ...]
 
@@ -87,14 +88,15 @@ def _number_problem(value: Decimal, currency: str | None) -> str | None:
         return "must not be negative"
     if value >= _TOO_LARGE:
         return "is too large"
-    if currency in CURRENCIES and not fits(value, exponent(currency)):
-        return f"has more decimals than {currency} allows ({exponent(currency)})"
+    if currency in CURRENCIES and not fits(value, decimals_of(currency)):
+        return f"has more decimals than {currency} allows ({decimals_of(currency)})"
     return None if fits(value, PRICE_DECIMALS) else f"has more than {PRICE_DECIMALS} decimals"
 
 
 def fits(value: Decimal, decimals: int) -> bool:
     """Whether `decimals` places after the point are enough."""
-    return (Fraction(value) * 10**decimals).denominator == 1
+    exponent = value.as_tuple().exponent
+    return isinstance(exponent, int) and (-exponent <= decimals or (Fraction(value) * 10**decimals).denominator == 1)
 
 
 def _tier_problems(tiers: tuple[Tier, ...], charge: Charge, loc: Loc) -> Iterator[FieldError]:

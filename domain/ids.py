@@ -16,7 +16,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def derived_id(prefix: Prefix, at: datetime, *key: str) -> str:
     """The one id that `key` can have, e.g. `derived_id("inv", due_at, sub_id, "2026-03-01")`. `at` is a UTC instant."""
-    entropy = int.from_bytes(sha256("/".join((prefix, *key)).encode()).digest()[:10], "big")
+    named = "".join(f"{len(part)}:{part}" for part in (prefix, *key))  # a part may hold any character
+    entropy = int.from_bytes(sha256(named.encode()).digest()[:10], "big")
     value = (at - _EPOCH) // timedelta(milliseconds=1) << 80 | entropy
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62

@@ -20,7 +20,7 @@ _HUNDREDTHS = frozenset(
     "CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR IRR JMD KES "
     "KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR "
     "NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT "
-    "TOP TRY TTD TWD TZS UAH USD UYU UZS VED VES WST XCD YER ZAR ZMW ZWG".split()
+    "TOP TRY TTD TWD TZS UAH USD UYU UZS VED VES WST XCD XCG YER ZAR ZMW ZWG".split()
 )
 
 CURRENCIES = frozenset(_EXPONENTS) | _HUNDREDTHS
@@ -59,16 +59,15 @@ class Money:
     @classmethod
     def parsed(cls, text: str | Decimal, currency: str) -> "Money":
         """Read a decimal string in major units. Raises InvalidInput when it has more decimals than the currency."""
-        scaled = Decimal(text).scaleb(exponent(currency))
-        if scaled != scaled.to_integral_value():
+        scaled = Fraction(text) * 10 ** exponent(currency)
+        if scaled.denominator != 1:
             raise InvalidInput(f"{text} has more decimals than {currency} allows")
         return cls(int(scaled), currency)
 
     @property
     def text(self) -> str:
         """Decimal string in major units with exactly the currency's decimals: "12.30", "1200", "1.234"."""
-        places = exponent(self.currency)
-        return f"{Decimal(self.minor).scaleb(-places):.{places}f}"
+        return _pointed(self.minor, exponent(self.currency))
 
     @property
     def exact(self) -> Fraction:
@@ -110,6 +109,13 @@ class Money:
         return [Money(part, self.currency) for part in parts]
 
 
+def _pointed(whole: int, places: int) -> str:
+    """`whole` units of the last of `places` decimals, as a decimal string; exact at any size."""
+    digits = f"{abs(whole):0{places + 1}d}"
+    sign = "-" if whole < 0 else ""
+    return f"{sign}{digits[:-places]}.{digits[-places:]}" if places else f"{sign}{digits}"
+
+
 def total(amounts: Iterable[Money], currency: str) -> Money:
     """Sum of `amounts`; zero in `currency` when there are none."""
     return sum(amounts, Money.zero(currency))
@@ -120,8 +126,6 @@ def plain(value: Decimal | Fraction) -> str:
 
     A fraction that has no finite decimal form (a third of a unit) is shown to twelve decimals; it is never computed with.
     """
-    if isinstance(value, Fraction):
-        value = Decimal(round_half_up(value * 10**12)).scaleb(-12)
-    text = f"{value:f}"
+    text = _pointed(round_half_up(value * 10**12), 12) if isinstance(value, Fraction) else f"{value:f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text in {"-0", ""} else text

@@ -10,7 +10,7 @@
     401 403 409 429, or never sent                ProviderUnavailable: nothing happened
     5xx, no answer, a garbled one, cancelled      OutcomeUnknown; of a mere read ProviderUnavailable
 
-Only Stripe's codes and request ids go into the port's errors: a Stripe error carries whole answers, client secrets too.
+Codes, reasons and request ids go into the port's errors, no more: a Stripe error carries whole answers, secrets too.
 """
 
 import asyncio
@@ -23,6 +23,9 @@ import stripe
 from activities.ports import Intent, OutcomeUnknown, PaymentMethod, ProviderRejected, ProviderUnavailable
 from domain.money import Money, exponent
 from domain.payment import CANCELED, Decline, PaymentState
+
+# Otherwise the client writes an id of this machine into the home folder, and sends it with timings and the platform.
+stripe.enable_telemetry = False
 
 # The version whose OpenAPI description the tests hold requests and answers against.
 API_VERSION = "2026-05-27.dahlia"

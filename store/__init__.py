@@ -1,0 +1,1 @@
+"""The books, in PostgreSQL: tables, queries, migrations. Rows never leave this room."""

@@ -14,7 +14,7 @@ from store.columns import Document, sequence, table_of
 class AuditEventRow(SQLModel, table=True):
     """`audit_events`: what happened, once per cause and type."""
 
-    __tablename__ = "audit_events"
+    __tablename__ = "audit_events"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (UniqueConstraint("cause", "type"),)
 
     seq: int = sequence(primary_key=True)

@@ -4,19 +4,19 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import Field, SQLModel
 
 from domain.drafting import BilledUsage
-from store.columns import document, minor, reference, sequence, table_of
+from store.columns import document, minor, parameter, reference, sequence, table_of
 from store.keyed import upsert
 
 
 class BilledUsageRow(SQLModel, table=True):
     """`billed_usage`: one row per item, charge and span of usage, late usage included. `position` is the item's."""
 
-    __tablename__ = "billed_usage"
+    __tablename__ = "billed_usage"  # pyright: ignore[reportAssignmentType]
 
     subscription_id: str = reference("subscriptions.id", primary_key=True)
     ends_at: datetime = Field(primary_key=True)
@@ -34,7 +34,7 @@ _PUT = upsert(_BILLED, by=("subscription_id", "ends_at", "starts_at", "position"
 # By sequence last: within a part the charges stand as they were billed, in the price book's order.
 _SINCE = (
     select(_BILLED.c.document)
-    .where(_BILLED.c.subscription_id == bindparam("subscription_id"), _BILLED.c.ends_at > bindparam("since"))
+    .where(_BILLED.c.subscription_id == parameter("subscription_id"), _BILLED.c.ends_at > parameter("since"))
     .order_by(_BILLED.c.ends_at, _BILLED.c.starts_at, _BILLED.c.seq)
 )
 

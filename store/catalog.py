@@ -1,4 +1,4 @@
-"""The price book in the books: every application, every version of every plan, the newest word on every meter and feature.
+"""The price book in the books: every application, every version of every plan, the newest word on meters and features.
 
 A meter or feature that a later price book leaves out stays known: what was sold with it is still measured and answered.
 """
@@ -8,22 +8,22 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Identity, bindparam, desc, func, select, tuple_
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import BigInteger, Column, Identity, desc, func, select, tuple_
+from sqlalchemy.dialects.postgresql import Insert, distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import Field, SQLModel
 
 from domain.catalog import Feature, Meter, Plan, PlanRef, PriceBook
 from domain.errors import NotFound
 from domain.subscription import Plans
-from store.columns import document, table_of
+from store.columns import among, document, table_of
 from store.keyed import upsert
 
 
 class PriceBookRow(SQLModel, table=True):
     """`price_books`: one row per application, the newest is in force; its plans carry the versions they were given."""
 
-    __tablename__ = "price_books"
+    __tablename__ = "price_books"  # pyright: ignore[reportAssignmentType]
 
     id: int = Field(sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
     entity: str
@@ -34,7 +34,7 @@ class PriceBookRow(SQLModel, table=True):
 class PlanRow(SQLModel, table=True):
     """`plans`: every version that was ever in force. Rows never change."""
 
-    __tablename__ = "plans"
+    __tablename__ = "plans"  # pyright: ignore[reportAssignmentType]
 
     key: str = Field(primary_key=True)
     version: int = Field(primary_key=True)
@@ -45,7 +45,7 @@ class PlanRow(SQLModel, table=True):
 class MeterRow(SQLModel, table=True):
     """`meters`: the newest definition of each."""
 
-    __tablename__ = "meters"
+    __tablename__ = "meters"  # pyright: ignore[reportAssignmentType]
 
     key: str = Field(primary_key=True)
     event: str = Field(index=True)
@@ -55,7 +55,7 @@ class MeterRow(SQLModel, table=True):
 class FeatureRow(SQLModel, table=True):
     """`features`: the newest definition of each."""
 
-    __tablename__ = "features"
+    __tablename__ = "features"  # pyright: ignore[reportAssignmentType]
 
     key: str = Field(primary_key=True)
     document: Feature = document(Feature)
@@ -66,12 +66,12 @@ _METERS, _FEATURES = table_of(MeterRow), table_of(FeatureRow)
 _CURRENT = select(_BOOKS.c.document).order_by(desc(_BOOKS.c.id)).limit(1)
 _ONE_AT_A_TIME = select(func.pg_advisory_xact_lock(func.hashtextextended("catalog", 0)))
 _VERSIONS = select(_PLANS.c.key, _PLANS.c.version, _PLANS.c.document).where(
-    tuple_(_PLANS.c.key, _PLANS.c.version).in_(bindparam("refs", expanding=True))
+    tuple_(_PLANS.c.key, _PLANS.c.version).in_(among("refs"))
 )
 _LATEST = (
     select(_PLANS.c.key, _PLANS.c.document)
-    .distinct(_PLANS.c.key)
-    .where(_PLANS.c.key.in_(bindparam("keys", expanding=True)))
+    .ext(distinct_on(_PLANS.c.key))
+    .where(_PLANS.c.key.in_(among("keys")))
     .order_by(_PLANS.c.key, desc(_PLANS.c.version))
 )
 _PUT_METER, _PUT_FEATURE = upsert(_METERS, by=("key",)), upsert(_FEATURES, by=("key",))
@@ -95,9 +95,7 @@ class PostgresCatalog:
         await self._insert_plans(new, at)
         await self._write(_PUT_METER, [{"key": m.key, "event": m.event, "document": m} for m in book.meters])
         await self._write(_PUT_FEATURE, [{"key": feature.key, "document": feature} for feature in book.features])
-        await self._connection.execute(
-            insert(_BOOKS), {"entity": book.entity.key, "applied_at": at, "document": book}
-        )
+        await self._connection.execute(insert(_BOOKS), {"entity": book.entity.key, "applied_at": at, "document": book})
         return book
 
     async def current(self) -> PriceBook:
@@ -130,7 +128,7 @@ class PostgresCatalog:
         rows = [{"key": p.key, "version": p.version, "applied_at": at, "document": p} for p in plans]
         await self._write(insert(_PLANS), rows)
 
-    async def _write(self, statement: Any, rows: Sequence[dict[str, Any]]) -> None:
+    async def _write(self, statement: Insert, rows: Sequence[dict[str, Any]]) -> None:
         if rows:
             await self._connection.execute(statement, rows)
 

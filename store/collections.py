@@ -3,13 +3,13 @@
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Select, bindparam, or_, select
+from sqlalchemy import Select, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import Field, SQLModel
 
 from domain.dunning import CLOSED_STATES, Collection, CollectionState
 from domain.errors import NotFound
-from store.columns import document, minor, one_of, reference, sequence, table_of, where_set
+from store.columns import document, minor, one_of, parameter, reference, sequence, table_of, where_set
 from store.invoice_rows import InvoiceRow
 from store.keyed import upsert, waits
 
@@ -17,7 +17,7 @@ from store.keyed import upsert, waits
 class CollectionRow(SQLModel, table=True):
     """`collections`: `next_action_at` is when time acts, `since` and `waiting_*` say whose move it is."""
 
-    __tablename__ = "collections"
+    __tablename__ = "collections"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (one_of("state", CollectionState), where_set("collections", "next_action_at"))
 
     invoice_id: str = reference("invoices.id", primary_key=True)
@@ -44,13 +44,13 @@ _PUT = upsert(_COLLECTIONS, by=("invoice_id",))
 _GET = (
     select(_COLLECTIONS.c.document)
     .join(_INVOICES, _INVOICES.c.id == _COLLECTIONS.c.invoice_id)
-    .where(or_(_INVOICES.c.id == bindparam("name"), _INVOICES.c.number == bindparam("name")))
+    .where(or_(_INVOICES.c.id == parameter("name"), _INVOICES.c.number == parameter("name")))
 )
 _HOLD: dict[str, Any] = {"key_share": True, "of": _COLLECTIONS}
 _LOCK = _GET.with_for_update(**_HOLD)
 _OPEN = (
     select(_COLLECTIONS.c.document)
-    .where(_COLLECTIONS.c.customer_id == bindparam("customer_id"))
+    .where(_COLLECTIONS.c.customer_id == parameter("customer_id"))
     .where(_COLLECTIONS.c.state.not_in([state.value for state in CLOSED_STATES]))
     .order_by(_COLLECTIONS.c.seq)
     .with_for_update(**_HOLD)

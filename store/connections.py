@@ -1,11 +1,22 @@
 """Connections: an engine for the books, a plain asyncpg pool for the paths that must be fast. Both cheap to make."""
 
-from asyncpg import Pool, Record, create_pool
+from collections.abc import Sequence
+from typing import Protocol
+
+from asyncpg import Connection, Pool, Record, create_pool
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 DRIVER = "postgresql+asyncpg"
 _SETTINGS = {"timezone": "UTC", "jit": "off"}
+
+
+class Fetches(Protocol):
+    """What the fast paths need: an asyncpg pool, or one connection of it."""
+
+    async def fetch(self, query: str, *args: object) -> Sequence[Record]:
+        """Run one statement."""
+        ...
 
 
 def engine_of(url: str, *, size: int = 10, name: str = "perennial") -> AsyncEngine:
@@ -17,6 +28,8 @@ def engine_of(url: str, *, size: int = 10, name: str = "perennial") -> AsyncEngi
         make_url(url).set(drivername=DRIVER),
         pool_size=size,
         max_overflow=0,
+        # JSON stays text until `store.columns.Document` reads it into a value.
+        json_deserializer=str,
         connect_args={"server_settings": {**_SETTINGS, "application_name": name}},
     )
 
@@ -27,5 +40,10 @@ async def pool_of(url: str, *, size: int = 10, name: str = "perennial") -> "Pool
         make_url(url).set(drivername="postgresql").render_as_string(hide_password=False),
         min_size=1,
         max_size=size,
+        reset=_nothing_to_reset,
         server_settings={**_SETTINGS, "application_name": name},
     )
+
+
+async def _nothing_to_reset(connection: "Connection[Record]") -> None:
+    """Nobody changes the session here; asyncpg's own reset would cost a round trip per statement."""

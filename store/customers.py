@@ -13,7 +13,7 @@ from store.keyed import KeyedBook, Statements
 class CustomerRow(SQLModel, table=True):
     """`customers`: who buys."""
 
-    __tablename__ = "customers"
+    __tablename__ = "customers"  # pyright: ignore[reportAssignmentType]
 
     id: str = Field(primary_key=True)
     key: str = Field(unique=True)

@@ -4,21 +4,21 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, bindparam, or_, select, text, update
+from sqlalchemy import Index, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import Field, SQLModel
 
 from domain.catalog import FeatureType
 from domain.entitlement import Entitlement
-from store.columns import document, one_of, reference, sequence, table_of
+from store.columns import document, one_of, parameter, reference, sequence, table_of, text_parameter
 from store.keyed import last_of_each, upsert
 
 
 class EntitlementRow(SQLModel, table=True):
-    """`entitlements`: what one sold line gives of one feature, half-open in time. `document` ends when `ends_at` says."""
+    """`entitlements`: what one sold line gives of one feature, half-open in time; the document ends alike."""
 
-    __tablename__ = "entitlements"
+    __tablename__ = "entitlements"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (
         one_of("type", FeatureType),
         Index("entitlements_customer_id_feature_idx", "customer_id", "feature"),
@@ -37,9 +37,9 @@ class EntitlementRow(SQLModel, table=True):
 
 
 class SuspensionRow(SQLModel, table=True):
-    """`suspensions`: what the subscription gives is shut in `[starts_at, ends_at)`, for want of payment of the invoice."""
+    """`suspensions`: what the subscription gives is shut in `[starts_at, ends_at)`, while the invoice is unpaid."""
 
-    __tablename__ = "suspensions"
+    __tablename__ = "suspensions"  # pyright: ignore[reportAssignmentType]
 
     invoice_id: str = Field(primary_key=True)
     subscription_id: str = reference("subscriptions.id", index=True)
@@ -51,8 +51,8 @@ _HELD, _SHUT = table_of(EntitlementRow), table_of(SuspensionRow)
 _PUT = upsert(_HELD)
 _OF = (
     select(_HELD.c.document)
-    .where(_HELD.c.customer_id == bindparam("customer_id"))
-    .where(or_(bindparam("feature", type_=_HELD.c.feature.type).is_(None), _HELD.c.feature == bindparam("feature")))
+    .where(_HELD.c.customer_id == parameter("customer_id"))
+    .where(or_(text_parameter("feature").is_(None), _HELD.c.feature == parameter("feature")))
     .order_by(_HELD.c.starts_at, _HELD.c.seq)
 )
 _END = text("""
@@ -63,8 +63,8 @@ _END = text("""
 _SUSPEND = insert(_SHUT).on_conflict_do_nothing()
 _RESTORE = (
     update(_SHUT)
-    .where(_SHUT.c.invoice_id == bindparam("invoice"), _SHUT.c.ends_at.is_(None))
-    .values(ends_at=bindparam("at"))
+    .where(_SHUT.c.invoice_id == parameter("invoice"), _SHUT.c.ends_at.is_(None))
+    .values(ends_at=parameter("at"))
 )
 _SUSPENDED = text("""
     SELECT shut.subscription_id

@@ -6,7 +6,7 @@ from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Column, Index, Row, text
+from sqlalchemy import Column, Index, Row, select, text
 from sqlmodel import Field, SQLModel
 
 from domain.calendar import Period
@@ -20,7 +20,7 @@ from store.columns import Document, minor, one_of, reference, sequence, table_of
 class InvoiceRow(SQLModel, table=True):
     """`invoices`: amounts in minor units of `currency`. `taxes` holds one entry per rate."""
 
-    __tablename__ = "invoices"
+    __tablename__ = "invoices"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (
         one_of("state", InvoiceState),
         Index("invoices_open_idx", "customer_id", "currency", postgresql_where=text("state = 'open'")),
@@ -52,7 +52,7 @@ class InvoiceRow(SQLModel, table=True):
 class InvoiceLineRow(SQLModel, table=True):
     """`invoice_lines`: in the order they are printed."""
 
-    __tablename__ = "invoice_lines"
+    __tablename__ = "invoice_lines"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (one_of("kind", LineKind),)
 
     invoice_id: str = reference("invoices.id", primary_key=True)
@@ -71,6 +71,11 @@ class InvoiceLineRow(SQLModel, table=True):
 
 
 HEADERS, LINES = table_of(InvoiceRow), table_of(InvoiceLineRow)
+WITH_LINES = (
+    select(HEADERS, *(column.label(f"line_{column.name}") for column in LINES.c))
+    .select_from(HEADERS.outerjoin(LINES, LINES.c.invoice_id == HEADERS.c.id))
+    .order_by(LINES.c.position)
+)
 
 
 def header_columns(invoice: Invoice) -> dict[str, Any]:

@@ -1,11 +1,11 @@
-"""Invoices in the books: a header row, a row per line that never changes once the invoice is finalized, and the numbers."""
+"""Invoices in the books: a header row, a row per line that stays once the invoice is finalized, and the numbers."""
 
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, or_, select, update
+from sqlalchemy import Select, delete, or_, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import Field, SQLModel
@@ -15,38 +15,36 @@ from domain.drafting import BilledUsage
 from domain.errors import InvalidState, NotFound
 from domain.invoice import Invoice, InvoiceState
 from store import billed
-from store.invoice_rows import HEADERS, LINES, header_columns, invoices_of, line_columns
+from store.columns import parameter
+from store.invoice_rows import HEADERS, LINES, WITH_LINES, header_columns, invoices_of, line_columns
 from store.keyed import taken
 
 
 class InvoiceCounterRow(SQLModel, table=True):
     """`invoice_counters`: the last number that was given, per entity and year."""
 
-    __tablename__ = "invoice_counters"
+    __tablename__ = "invoice_counters"  # pyright: ignore[reportAssignmentType]
 
     entity: str = Field(primary_key=True)
     year: int = Field(primary_key=True)
     last: int
 
 
-_WITH_LINES = (
-    select(HEADERS, *(column.label(f"line_{column.name}") for column in LINES.c))
-    .select_from(HEADERS.outerjoin(LINES, LINES.c.invoice_id == HEADERS.c.id))
-    .order_by(LINES.c.position)
-)
-_FIND = _WITH_LINES.where(HEADERS.c.id == bindparam("name"))
-_GET = _WITH_LINES.where(or_(HEADERS.c.id == bindparam("name"), HEADERS.c.number == bindparam("name")))
+_FIND = WITH_LINES.where(HEADERS.c.id == parameter("name"))
+_GET = WITH_LINES.where(or_(HEADERS.c.id == parameter("name"), HEADERS.c.number == parameter("name")))
 _LOCK = _GET.with_for_update(key_share=True, of=HEADERS)
 _INSERT, _INSERT_LINES = insert(HEADERS), insert(LINES)
-_DELETE_LINES = delete(LINES).where(LINES.c.invoice_id == bindparam("invoice"))
+_DELETE_LINES = delete(LINES).where(LINES.c.invoice_id == parameter("invoice"))
 _MOVE = (
     update(HEADERS)
-    .where(HEADERS.c.id == bindparam("invoice"))
-    .values(
-        state=bindparam("state"), amount_paid_minor=bindparam("amount_paid_minor"), paid_at=bindparam("paid_at")
-    )
+    .where(HEADERS.c.id == parameter("invoice"))
+    .values(state=parameter("state"), amount_paid_minor=parameter("amount_paid_minor"), paid_at=parameter("paid_at"))
 )
 """All that may change of a finalized invoice."""
+_COUNT = text("""
+    INSERT INTO invoice_counters AS given (entity, year, last) VALUES (:entity, :year, 1)
+    ON CONFLICT (entity, year) DO UPDATE SET last = given.last + 1 RETURNING last
+""")
 
 
 class PostgresInvoices:
@@ -86,11 +84,7 @@ class PostgresInvoices:
 
     async def next_number(self, entity: Entity, year: int) -> str:
         """The next number of `entity` in `year`, gapless: whoever asks next waits until this transaction ends."""
-        first = insert(InvoiceCounterRow).values(entity=entity.key, year=year, last=1)
-        statement = first.on_conflict_do_update(
-            index_elements=["entity", "year"], set_={"last": InvoiceCounterRow.last + 1}
-        ).returning(InvoiceCounterRow.last)
-        number = (await self._connection.execute(statement)).scalar_one()
+        number = (await self._connection.execute(_COUNT, {"entity": entity.key, "year": year})).scalar_one()
         return f"{entity.invoice_prefix}-{year}-{number:06d}"
 
     async def billed_since(self, subscription_id: str, since: datetime) -> tuple[BilledUsage, ...]:

@@ -1,23 +1,26 @@
 """Keyed: what all books of things with an id and a caller's key have in common."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Generic, Protocol, TypeVar, cast
 
-from sqlalchemy import Select, Table, bindparam, case, or_, select
+from sqlalchemy import Select, Table, case, or_, select
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import AlreadyExists, NotFound
 from domain.waiting import Waiting
+from store.columns import parameter
 
 
 class HasId(Protocol):
     """Something that has an id."""
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """Unique among all."""
+        ...
 
 
 V = TypeVar("V", bound=HasId)
@@ -68,7 +71,7 @@ class KeyedBook(Generic[V]):
 
 def named(table: Table) -> "Select[Any]":
     """The document whose id or key is `name`; an id wins over another's key."""
-    name = bindparam("name")
+    name = parameter("name")
     return (
         select(table.c.document)
         .where(or_(table.c.id == name, table.c.key == name))
@@ -80,7 +83,7 @@ def named(table: Table) -> "Select[Any]":
 def upsert(table: Table, *, by: Sequence[str] = ("id",)) -> Insert:
     """Insert a row, or replace all its columns when one with the same `by` is there."""
     columns = [column.name for column in table.columns if column.identity is None]
-    statement = insert(table).values({name: bindparam(name) for name in columns})
+    statement = insert(table).values({name: parameter(name) for name in columns})
     changed = {name: statement.excluded[name] for name in columns if name not in by}
     return statement.on_conflict_do_update(index_elements=list(by), set_=changed)
 
@@ -96,7 +99,7 @@ def waits(waiting: Waiting | None) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def taken(detail: str) -> AsyncIterator[None]:
+async def taken(detail: str) -> AsyncGenerator[None]:
     """Say AlreadyExists where the database says that a unique key is taken."""
     try:
         yield

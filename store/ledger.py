@@ -14,7 +14,7 @@ from store.columns import minor, one_of, sequence, table_of
 class LedgerEntryRow(SQLModel, table=True):
     """`ledger_entries`: the legs of each cause, in their order. Debits are positive."""
 
-    __tablename__ = "ledger_entries"
+    __tablename__ = "ledger_entries"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (
         one_of("account", Account),
         Index("ledger_entries_balance_idx", "customer_id", "account", "currency"),

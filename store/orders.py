@@ -13,7 +13,7 @@ from store.keyed import KeyedBook, Statements, waits
 class OrderRow(SQLModel, table=True):
     """`orders`: what was accepted, one per quote. `next_action_at` is empty for closed ones."""
 
-    __tablename__ = "orders"
+    __tablename__ = "orders"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (one_of("state", OrderState), where_set("orders", "next_action_at"))
 
     id: str = Field(primary_key=True)

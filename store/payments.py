@@ -15,7 +15,7 @@ from store.keyed import taken, upsert
 class PaymentRow(SQLModel, table=True):
     """`payments`: attempts at collecting invoices, numbered per invoice."""
 
-    __tablename__ = "payments"
+    __tablename__ = "payments"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (one_of("state", PaymentState), UniqueConstraint("invoice_id", "attempt"))
 
     id: str = Field(primary_key=True)

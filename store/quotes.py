@@ -13,7 +13,7 @@ from store.keyed import KeyedBook, Statements, waits
 class QuoteRow(SQLModel, table=True):
     """`quotes`: offers. `next_action_at` is empty for closed ones."""
 
-    __tablename__ = "quotes"
+    __tablename__ = "quotes"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (one_of("state", QuoteState), where_set("quotes", "next_action_at"))
 
     id: str = Field(primary_key=True)

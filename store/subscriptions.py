@@ -13,7 +13,7 @@ from store.keyed import KeyedBook, Statements
 class SubscriptionRow(SQLModel, table=True):
     """`subscriptions`: what runs, one per order. `next_action_at` is when time makes the next thing due."""
 
-    __tablename__ = "subscriptions"
+    __tablename__ = "subscriptions"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (one_of("state", SubscriptionState), where_set("subscriptions", "next_action_at"))
 
     id: str = Field(primary_key=True)

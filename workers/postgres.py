@@ -15,8 +15,9 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
+from typing import Protocol, cast
 
-import asyncpg
+import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 
 from workers.process import LOCALHOST, Child, DirectoryLock, StartFailed, command_line, start_listening
 
@@ -27,7 +28,7 @@ _AS_NOBODY = (
     *("--reuid", str(_NOBODY), "--regid", str(_NOBODY), "--clear-groups"),
     *("--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override", "--securebits", "+no_setuid_fixup"),
 )
-# The C library's C.UTF-8 is not on every system and sorts by the system's version of it; PostgreSQL's own is everywhere.
+# The C library's C.UTF-8 is not on every system; PostgreSQL's own is, and sorts the same everywhere.
 _INITDB = (
     *("--encoding", "UTF8", "--no-locale", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
     *("--auth", "scram-sha-256", "--username", USER, "--no-instructions"),
@@ -49,6 +50,12 @@ _THROW_AWAY = {
 _START_WITHIN = 30
 # Said while backends of a killed postmaster finish the statement they are in.
 _STILL_ENDING = "pre-existing shared memory block"
+
+
+class _Connection(Protocol):
+    async def execute(self, query: str) -> str: ...
+
+    async def close(self) -> None: ...
 
 
 class EmbeddedPostgres:
@@ -152,7 +159,7 @@ class EmbeddedPostgres:
         return False
 
     async def _create_cluster(self) -> None:
-        """initdb beside the place, then move: killed half way, it leaves nothing that looks like a cluster."""
+        """Make it beside its place, then move it: killed half way, nothing is left that looks like a cluster."""
         unfinished = self.data_dir / "cluster.new"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(mode=0o700)
@@ -209,10 +216,11 @@ class EmbeddedPostgres:
         finally:
             await connection.close()
 
-    async def _connect(self, port: int) -> asyncpg.Connection:
-        return await asyncpg.connect(
+    async def _connect(self, port: int) -> _Connection:
+        connection = await asyncpg.connect(  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
             host=LOCALHOST, port=port, user=USER, password=self._password(), database="postgres", ssl=False, timeout=5
         )
+        return cast("_Connection", connection)
 
 
 @cache

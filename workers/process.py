@@ -1,14 +1,14 @@
-"""Child processes that do not outlive us, and what every launcher needs around them: a free port, a lock, a readiness wait.
+"""Child processes that do not outlive us, and what every launcher needs around them: free ports, locks, readiness.
 
-Each child runs in a session of its own (Ctrl-C reaches only us, we stop the children in order), writes to a log file, and
-leaves a pid file beside it. On Linux the kernel signals it when we die, even by kill -9. Where the kernel cannot (macOS),
-the next start finds the orphan by its pid file and ends it.
+Each child runs in a session of its own (Ctrl-C reaches only us, we stop the children in order), writes to a log file,
+and leaves a pid file beside it. On Linux the kernel signals it when we die, even by kill -9. Where the kernel cannot
+(macOS), the next start finds the orphan by its pid file and ends it.
 """
 
 import asyncio
 import fcntl
 import os
-import random
+import secrets
 import shutil
 import signal
 import socket
@@ -20,7 +20,7 @@ from functools import cache, partial
 from pathlib import Path
 from signal import Signals
 from time import monotonic
-from typing import Self
+from typing import BinaryIO, Self
 
 Probe = Callable[[], Awaitable[bool]]
 
@@ -30,7 +30,7 @@ _LARGEST_LOG = 16 * 1024 * 1024
 _given_ports: set[int] = set()
 
 
-class StartFailed(RuntimeError):
+class StartFailed(Exception):
     """A server or process could not be started. The message says which one, why, and where its log is."""
 
 
@@ -49,17 +49,18 @@ def program(name: str) -> str:
 
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nobody listens on; never the same one twice in this process."""
-    # Below the range that systems hand to outgoing connections: while a server there is down, a client that keeps dialling
-    # a port inside that range can be given the very port as its own, connect to itself, and block the server's return.
-    candidates = list(range(20_000, 32_000))
-    random.shuffle(candidates)
-    for port in candidates:
+    # Below the range that systems hand to outgoing connections: while a server there is down, a client that keeps
+    # dialling can be given the very port as its own, connect to itself, and block the server's return.
+    first, count = 20_000, 12_000
+    start = secrets.randbelow(count)
+    for step in range(count):
+        port = first + (start + step) % count
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe, suppress(OSError):
             if port not in _given_ports:
                 probe.bind((LOCALHOST, port))
                 _given_ports.add(port)
                 return port
-    raise StartFailed("no free TCP port between 20000 and 32000 on 127.0.0.1")
+    raise StartFailed(f"no free TCP port from {first} on, on {LOCALHOST}")
 
 
 class DirectoryLock:
@@ -90,7 +91,7 @@ class DirectoryLock:
 
 
 class Child:
-    """A process that we started. Spawn it in a thread that lives as long as it should: the kernel watches that thread."""
+    """A process that we started. Spawn it in a thread that lives as long as it should: the kernel watches that one."""
 
     def __init__(self, name: str, process: asyncio.subprocess.Process, log: Path, log_start: int) -> None:
         self.name = name
@@ -115,10 +116,9 @@ class Child:
         `env` None means ours. `dies_by` is what it gets when we die. `privileges` are options of setpriv.
         """
         await _end_orphan(_pid_file(log), dies_by)
-        log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if log.exists() and log.stat().st_size > _LARGEST_LOG:
-            log.replace(log.with_suffix(".log.1"))
-        with log.open("ab") as output:
+        with _opened(log) as output:
+            # Before it starts: its writes move our position too.
+            log_start = output.tell()
             process = await asyncio.create_subprocess_exec(
                 *_setpriv(dies_by, privileges),
                 *argv,
@@ -129,7 +129,7 @@ class Child:
                 cwd=cwd,
                 start_new_session=True,
             )
-            child = cls(name, process, log, output.tell())
+            child = cls(name, process, log, log_start)
         _pid_file(log).write_text(f"{process.pid}\n{' '.join(argv)}")
         return child
 
@@ -149,7 +149,7 @@ class Child:
 
     async def stop(self, *signals: Signals, patience: float = 10) -> None:
         """Send each signal in turn, `patience` seconds apart, until it ends; then kill it and what it started."""
-        # Never after it ended by itself: the number of its group may be another's by now.
+        # Not when it ended by itself: the number of its group may be another's by now.
         if self.returncode is None:
             for number in signals:
                 with suppress(ProcessLookupError):
@@ -170,16 +170,18 @@ class Child:
 
 async def until_ready(child: Child, probe: Probe, *, within: float) -> None:
     """Return once `probe` says yes. Raises StartFailed when the child ends first, or after `within` seconds."""
+    limit = asyncio.timeout(within)
     try:
-        async with asyncio.timeout(within) as limit:
-            while child.returncode is None and not await probe():
+        async with limit:
+            while child.returncode is None:
+                if await probe():
+                    return
                 await asyncio.sleep(_POLL_SECONDS)
     except TimeoutError as error:
-        if not limit.expired():
-            raise
-        raise child.failure(f"was not ready within {within:g} s") from error
-    if child.returncode is not None:
-        raise child.failure(f"ended with {child.returncode} before it was ready")
+        if limit.expired():
+            raise child.failure(f"was not ready within {within:g} s") from error
+        raise
+    raise child.failure(f"ended with {child.returncode} before it was ready")
 
 
 async def start_listening(
@@ -196,6 +198,9 @@ async def start_listening(
     tries_left = 1 if port is not None else 5
     while True:
         chosen = port if port is not None else free_port()
+        # Else a stranger who listens there could answer in the child's place, until the child is seen to have given up.
+        if _taken(chosen):
+            raise StartFailed(f"port {chosen} of {LOCALHOST}: address already in use")
         child = await spawn(chosen)
         tries_left -= 1
         try:
@@ -216,8 +221,25 @@ def command_line(pid: int) -> str:
         with suppress(OSError):
             return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
         return ""
-    listed = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return listed.stdout.strip()
+    ask = ["/bin/ps", "-o", "command=", "-p", str(pid)]
+    return subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
+
+
+def _taken(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOCALHOST, port))
+        except OSError:
+            return True
+        return False
+
+
+def _opened(log: Path) -> BinaryIO:
+    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if log.exists() and log.stat().st_size > _LARGEST_LOG:
+        log.replace(log.with_suffix(".log.1"))
+    return log.open("ab")
 
 
 def _pid_file(log: Path) -> Path:
@@ -226,14 +248,20 @@ def _pid_file(log: Path) -> Path:
 
 async def _end_orphan(pid_file: Path, gently: Signals) -> None:
     """End the process that `pid_file` names, if it is still that process: the number may be another's by now."""
+    pid, command = _recorded(pid_file)
+    deadline = monotonic() + 5
+    with suppress(ProcessLookupError):
+        # A script's interpreter comes before it.
+        while command and command_line(pid).endswith(command):
+            os.kill(pid, gently if monotonic() < deadline else signal.SIGKILL)
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+def _recorded(pid_file: Path) -> tuple[int, str]:
     with suppress(FileNotFoundError, ValueError):
-        number, command = pid_file.read_text().split("\n", 1)
-        deadline = monotonic() + 5
-        with suppress(ProcessLookupError):
-            while command_line(int(number)) == command:
-                os.kill(int(number), gently if monotonic() < deadline else signal.SIGKILL)
-                await asyncio.sleep(_POLL_SECONDS)
-        pid_file.unlink()
+        pid, command = pid_file.read_text().split("\n", 1)
+        return int(pid), command
+    return 0, ""
 
 
 def _setpriv(dies_by: Signals, privileges: Sequence[str]) -> list[str]:
@@ -241,7 +269,9 @@ def _setpriv(dies_by: Signals, privileges: Sequence[str]) -> list[str]:
     if path is not None:
         return [path, "--pdeathsig", dies_by.name.removeprefix("SIG"), *privileges, "--"]
     if privileges:
-        raise StartFailed("setpriv (util-linux) is needed to give up root and is missing: install it, or do not run as root")
+        raise StartFailed(
+            "giving up root needs setpriv (util-linux), which is missing: install it, or run as another user"
+        )
     return []
 
 
@@ -251,5 +281,5 @@ def _setpriv_path() -> str | None:
     path = shutil.which("setpriv")
     if path is None:
         return None
-    known = subprocess.run([path, "--help"], capture_output=True, text=True, check=False)
+    known = subprocess.run([path, "--help"], capture_output=True, text=True, check=False)  # noqa: S603
     return path if "--pdeathsig" in known.stdout else None

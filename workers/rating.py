@@ -60,7 +60,7 @@ def rate_document(data: object) -> dict[str, object]:
     return {"currency": currency, "items": [_told(answer, currency) for answer in answers]}
 
 
-def run_rate(path: str, as_json: bool, out: TextIO, err: TextIO) -> int:
+def run_rate(path: str | Path, as_json: bool, out: TextIO, err: TextIO) -> int:
     """Price the items in the file at `path` ("-": standard input). 0 all priced, 1 some not, 2 the input is no use."""
     try:
         answer = rate_document(read_document(_text(path), keep_inexact=True, max_chars=MAX_CHARS).content)
@@ -76,7 +76,7 @@ def run_rate(path: str, as_json: bool, out: TextIO, err: TextIO) -> int:
     return 1 if any("error" in item for item in items) else 0
 
 
-def run_check(path: str, out: TextIO, err: TextIO) -> int:
+def run_check(path: str | Path, out: TextIO, err: TextIO) -> int:
     """Say what is wrong with the price book at `path` ("-": standard input), one line each. 0 nothing, 2 something."""
     try:
         book = read_price_book(_text(path))
@@ -86,13 +86,14 @@ def run_check(path: str, out: TextIO, err: TextIO) -> int:
             print(f"{_named(path)}: {line}", file=err)
         return 2
     counts = {"plans": book.plans, "meters": book.meters, "features": book.features}
-    print(f"{_named(path)}: valid, {', '.join(f'{len(parts)} {name}' for name, parts in counts.items())}", file=out)
+    told = ", ".join(f"{len(parts)} {name if len(parts) != 1 else name[:-1]}" for name, parts in counts.items())
+    print(f"{_named(path)}: valid, {told}", file=out)
     return 0
 
 
-def _text(path: str) -> str:
+def _text(path: str | Path) -> str:
     try:
-        raw = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+        raw = sys.stdin.buffer.read() if str(path) == "-" else Path(path).read_bytes()
         return raw.decode("utf-8-sig")
     except OSError as error:
         raise InvalidInput(f"cannot be read: {error.strerror}") from error
@@ -100,8 +101,8 @@ def _text(path: str) -> str:
         raise InvalidInput(f"is not UTF-8 text: byte {error.start} is none") from error
 
 
-def _named(path: str) -> str:
-    return "standard input" if path == "-" else path
+def _named(path: str | Path) -> str:
+    return "standard input" if str(path) == "-" else str(path)
 
 
 def _opened(data: object) -> tuple[str, list[_Item]]:

@@ -1,12 +1,11 @@
 """Temporal from Python wheels: the full dev server, in one SQLite file, and the time-skipping test server.
 
-Both know the search attributes they are told of through one call, `register_search_attributes`. The dev server's own flag
-for them works on a new file only.
+Both learn their search attributes by one call, `register_search_attributes`: the dev server's own flag for them works
+on a new file only.
 """
 
 import signal
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
@@ -16,7 +15,7 @@ from google.protobuf.duration_pb2 import Duration
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.namespace.v1 import NamespaceConfig
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
-from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, UpdateNamespaceRequest
+from temporalio.api.workflowservice.v1 import UpdateNamespaceRequest
 from temporalio.client import Client, Plugin
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
@@ -42,11 +41,12 @@ _TIME_SKIPPING = (
     *("--dynamic-config-value", 'history.timerProcessorMaxTimeShift="10ms"'),
 )
 _START_WITHIN = 30
+_NOT_YET = frozenset({RPCStatusCode.UNAVAILABLE, RPCStatusCode.NOT_FOUND, RPCStatusCode.DEADLINE_EXCEEDED})
 _WHILE_PARENT_LIVES = Path(__file__).with_name("while_parent_lives.sh")
 
 
 class TemporalServer:
-    """The full dev server, its state below `data_dir`: started again, also after kill -9, timers and histories are there.
+    """The full dev server, its state below `data_dir`: started again, also after kill -9, all of it is there.
 
     `port` None means a free one, kept over restarts of this object; `ui_port` None means no web UI. Closed runs stay
     readable for `retention` (the server's own default is a day). `time_skipping` lets `temporalio.testing.TimeSkipper`
@@ -110,11 +110,8 @@ class TemporalServer:
             self._child, self._port = await start_listening(
                 self._spawn, self._answers, port=self._port, within=_START_WITHIN
             )
-            client = await Client.connect(self.address, namespace=self.namespace)
-            await _set_retention(client, self._retention)
-            await register_search_attributes(client, self._search_attributes)
         except BaseException:
-            await self.stop()
+            self._lock.release()
             raise
 
     async def stop(self) -> None:
@@ -146,14 +143,21 @@ class TemporalServer:
         )
 
     async def _answers(self, port: int) -> bool:
-        with suppress(RuntimeError, RPCError, httpx.TransportError):
+        """It answers, and namespace, retention, search attributes and UI are in place."""
+        try:
             client = await Client.connect(f"{LOCALHOST}:{port}", namespace=self.namespace)
-            await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=self.namespace))
+            await _set_retention(client, self._retention)
+            await register_search_attributes(client, self._search_attributes)
             if self.ui_url is not None:
                 async with httpx.AsyncClient(trust_env=False) as browser:
                     await browser.get(self.ui_url)
-            return True
-        return False
+        except RPCError as error:
+            if error.status in _NOT_YET:
+                return False
+            raise StartFailed(f"temporal refuses what it is set up with: {error}") from error
+        except (RuntimeError, httpx.TransportError):
+            return False
+        return True
 
 
 async def start_time_skipping(plugins: Sequence[Plugin]) -> WorkflowEnvironment:
@@ -169,7 +173,7 @@ async def start_time_skipping(plugins: Sequence[Plugin]) -> WorkflowEnvironment:
 
 
 async def register_search_attributes(client: Client, pairs: Sequence[SearchAttribute]) -> None:
-    """Make the namespace of `client` know each name and type; those it knows are left. Raises StartFailed on another type.
+    """Make the namespace of `client` know each name and type. Raises StartFailed when it knows one with another type.
 
     A workflow that sets an attribute nobody registered does not fail: its task is tried again for ever.
     """

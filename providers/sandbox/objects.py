@@ -110,7 +110,7 @@ def _method_details(behaviour: Behaviour) -> Json:
 def payment_intent(id: str, created: int, params: Json) -> Json:
     """An intent as it is born: unconfirmed, without a method unless one came along."""
     nothing = """application application_fee_amount canceled_at cancellation_reason customer_account
-        excluded_payment_method_types last_payment_error latest_charge next_action on_behalf_of
+        excluded_payment_method_types last_payment_error latest_charge managed_payments next_action on_behalf_of
         payment_method_configuration_details processing receipt_email review setup_future_usage shipping
         statement_descriptor statement_descriptor_suffix transfer_data transfer_group"""
     method = params.get("payment_method")

@@ -153,11 +153,11 @@ class PaymentSandbox:
         return answer.response(key)
 
     def _start(self, operation: _Operation, request: Request, params: Json, key: str) -> asyncio.Task[Answer]:
-        """Carry the request out in a task that outlives it. One at a time under a key, and on an object."""
+        """Carry the request out in a task that outlives it. One at a time under a key, and on an intent."""
         ref = request.path_params.get("ref", "")
         if key and key in self._running:
             raise problems.key_in_use(key)
-        if ref and ref in self._running.values():
+        if ref.startswith("pi_") and ref in self._running.values():
             raise problems.locked()
         cause = self._keys.cause(key)
         source = {"id": derived("req", cause), "idempotency_key": key or None}

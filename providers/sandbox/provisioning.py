@@ -32,7 +32,7 @@ CallBack = Callable[[str, str, Outcome], Awaitable[None]]
 Failure = Literal[503, 202, 422, "timeout"]
 _FAILURES: tuple[Failure, ...] = (503, 202, 422, "timeout")
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class ProvisioningSandbox:
@@ -92,7 +92,7 @@ class ProvisioningSandbox:
                 try:
                     await self.call_back(found["order"], found["step"])
                 except httpx.HTTPError:
-                    _log.warning("the call back of %s/%s was not taken", found["order"], found["step"], exc_info=True)
+                    logger.warning("the call back of %s/%s was not taken", found["order"], found["step"])
 
     async def _step(self, request: Request) -> Response:
         payload = json.loads(await request.body() or b"{}")

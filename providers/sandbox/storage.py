@@ -67,10 +67,11 @@ class Storage:
 
     def all(self, kind: str, parent: str | None = None) -> list[Json]:
         """Documents of a kind, of one parent where it is given, oldest first."""
-        rows = self._connection.execute(
-            "SELECT body FROM documents WHERE kind = :kind AND parent = coalesce(:parent, parent) ORDER BY seq",
-            {"kind": kind, "parent": parent},
-        )
+        if parent is None:
+            rows = self._connection.execute("SELECT body FROM documents WHERE kind = ? ORDER BY seq", (kind,))
+        else:
+            sql = "SELECT body FROM documents WHERE kind = ? AND parent = ? ORDER BY seq"
+            rows = self._connection.execute(sql, (kind, parent))
         return [json.loads(body) for (body,) in rows]
 
     def count(self, kind: str, parent: str) -> int:

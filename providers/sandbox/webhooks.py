@@ -32,7 +32,7 @@ SUBSCRIBED = frozenset(
 
 _AGAIN_AFTER = [timedelta(minutes=minutes) for minutes in (1, 10, 60, 6 * 60, 12 * 60, 24 * 60, 24 * 60)]
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def signature(payload: bytes, secret: str, at: datetime) -> str:
@@ -128,6 +128,8 @@ class Webhooks:
             headers = {"Stripe-Signature": header, "Content-Type": "application/json; charset=utf-8"}
             async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
                 return (await client.post(str(self._target), content=payload, headers=headers)).status_code
-        except Exception:  # whatever broke in the listener, it did not take it
-            _log.exception("webhook %s was not taken", event["id"])
-            return 0
+        except httpx.HTTPError as error:
+            logger.warning("webhook %s was not taken: %s", event["id"], type(error).__name__)
+        except Exception:
+            logger.exception("webhook %s broke its listener", event["id"])
+        return 0

@@ -1,0 +1,57 @@
+"""Context: the doors that the API works through. `workers` opens them; nothing here makes one."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Protocol, cast
+
+from fastapi import Depends, Request
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.client import Client
+
+from domain.document import InvoiceDocument, QuoteDocument
+from store.books import PostgresBooks
+from store.connections import Fetches
+
+
+class Clock(Protocol):
+    """Where an instant comes from."""
+
+    def now(self) -> datetime:
+        """The present instant, UTC."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """One API's doors.
+
+    `offset` is the story's clock less Temporal's, zero in production; it goes into every workflow that is started.
+    `wall` is the wall's clock, for the tolerance of webhook signatures alone. `entropy` answers 32 fresh hex digits
+    that nobody can guess. Without `webhook_secret` no webhook is believed.
+    """
+
+    engine: AsyncEngine
+    pool: Fetches
+    open_books: Callable[[], AbstractAsyncContextManager[PostgresBooks]]
+    temporal: Client
+    task_queue: str
+    clock: Clock
+    wall: Clock
+    entropy: Callable[[], str]
+    render_invoice: Callable[[InvoiceDocument], bytes]
+    render_quote: Callable[[QuoteDocument], bytes]
+    webhook_secret: str = ""
+    offset: timedelta = timedelta(0)
+    usage_max_age: timedelta = timedelta(days=35)
+    usage_max_ahead: timedelta = timedelta(minutes=5)
+    answer_within: timedelta = timedelta(seconds=20)
+
+
+def context_of(request: Request) -> Context:
+    """The context that the app was made with."""
+    return cast(Context, request.app.state.context)
+
+
+Doors = Annotated[Context, Depends(context_of)]

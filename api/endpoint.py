@@ -1,0 +1,86 @@
+"""Endpoint: the way of every request under /v1, in this order.
+
+    who calls (401) ─> may they (403) ─> is the query known (422) ─> was it answered before ─> body, handler ─> answer
+
+Errors travel as exceptions and become answers in `problems`; only what an Idempotency-Key keeps is told earlier.
+"""
+
+from collections.abc import Callable, Coroutine
+from difflib import get_close_matches
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+
+from api.access import Call, allow, identified, token_of
+from api.bodies import unstorable
+from api.context import context_of
+from api.idempotency import key_of, once
+from api.reading import invalid
+from domain.errors import FieldError, NotFound
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+# Usage carries ids of its own: an event that comes twice is a duplicate, whoever sends it.
+_WITHOUT_KEYS = {"/v1/usage"}
+
+
+class Endpoint(APIRoute):
+    """A route whose handler sees only callers that may be there, with a query that it knows."""
+
+    def get_route_handler(self) -> Handler:
+        """The handler with all that comes before it."""
+        inner, path = super().get_route_handler(), self.path
+        known = sorted(_query(self.dependant))
+        takes_keys = "POST" in (self.methods or ()) and path not in _WITHOUT_KEYS
+
+        async def handle(request: Request) -> Response:
+            context = context_of(request)
+            request.state.line.update(route=path)
+            key = await identified(request, context)
+            request.state.line.update(api_key=key.id, role=str(key.role))
+            allow(key, request.method, path)
+            _know(request, known)
+            idempotency_key = key_of(request) if takes_keys else None
+            token = token_of(key, request.url.path, idempotency_key, context)
+            call = Call(key=key, token=token, at=context.clock.now())
+            request.state.call = call
+            if idempotency_key is None:
+                return await inner(request)
+            return await once(request, call, context, idempotency_key, lambda: inner(request))
+
+        return handle
+
+
+def router(tag: str) -> APIRouter:
+    """A router for one noun."""
+    return APIRouter(route_class=Endpoint, tags=[tag])
+
+
+def _query(dependant: Dependant) -> set[str]:
+    """The query parameters that a handler and its dependencies read."""
+    names = {field.alias for field in dependant.query_params}
+    return names.union(*(_query(inner) for inner in dependant.dependencies))
+
+
+def _know(request: Request, known: list[str]) -> None:
+    """Refuse what no handler would look at: a misspelt filter must not answer with everything."""
+    if any(unstorable(value) for value in request.path_params.values()):
+        raise NotFound("nothing has such a name")
+    errors = [
+        FieldError((name,), _unknown(name, known)) for name in dict.fromkeys(request.query_params) if name not in known
+    ]
+    errors += [
+        FieldError((name,), "holds a character that cannot be stored")
+        for name, value in request.query_params.multi_items()
+        if unstorable(value) and name in known
+    ]
+    if errors:
+        raise invalid(errors)
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    near = get_close_matches(name, known, 1)
+    if near:
+        return f"is not known here; did you mean {near[0]}?"
+    return "is not known here" + (f"; known are {', '.join(known)}" if known else "; no query is read")

@@ -1,0 +1,249 @@
+"""Problems: every error as RFC 9457 problem+json. The only place where a rule of the domain meets an HTTP status.
+
+    InvalidInput ─> 422    NotFound ─> 404    AlreadyExists, Refused ─> 409    Problem, what only HTTP knows ─> its own
+
+Never a 500 for anything that a caller sent; what is out of reach is a 503.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, cast
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DBAPIError
+from starlette.exceptions import HTTPException
+from temporalio.service import RPCError, RPCStatusCode
+
+from domain.errors import AlreadyExists, DomainError, FieldError, InvalidInput, NotFound, PricingError, Refused
+
+MEDIA_TYPE = "application/problem+json"
+
+log = structlog.get_logger()
+
+
+class Problem(Exception):
+    """Something wrong that only HTTP knows of. `status` and `code` are the class's, `detail` says what would do."""
+
+    status = 400
+    code = "bad_request"
+    title = "The request cannot be understood."
+
+    def __init__(self, detail: str = "", *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail or self.title
+        self.headers = dict(headers or {})
+
+
+class InvalidJson(Problem):
+    """The body is no JSON."""
+
+    code = "invalid_json"
+    title = "The body is not JSON."
+
+
+class UnverifiedWebhook(Problem):
+    """Nobody we know signed it."""
+
+    code = "unverified_webhook"
+    title = "The webhook's signature does not hold."
+
+
+class Unauthorized(Problem):
+    """Nobody we know calls."""
+
+    status = 401
+    code = "unauthorized"
+    title = "An API key is needed: Authorization: Bearer <key>."
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+class Forbidden(Problem):
+    """The caller's role does not include this."""
+
+    status = 403
+    code = "forbidden"
+    title = "The role of this API key does not include this."
+
+
+class IdempotencyConflict(Problem):
+    """The key was used for something else."""
+
+    status = 409
+    code = "idempotency_conflict"
+    title = "This Idempotency-Key was used with another body."
+
+
+class InProgress(Problem):
+    """The same request is being carried out by somebody else."""
+
+    status = 409
+    code = "in_progress"
+    title = "The first request with this Idempotency-Key is still being carried out."
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail, headers={"Retry-After": "1"})
+
+
+class TooLarge(Problem):
+    """More than is read."""
+
+    status = 413
+    code = "too_large"
+    title = "The body is too large."
+
+
+class Unavailable(Problem):
+    """A room that we need does not answer."""
+
+    status = 503
+    code = "unavailable"
+    title = "Something that this needs does not answer now."
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail, headers={"Retry-After": "2"})
+
+
+PROBLEMS: tuple[type[Problem], ...] = (
+    InvalidJson,
+    UnverifiedWebhook,
+    Unauthorized,
+    Forbidden,
+    IdempotencyConflict,
+    InProgress,
+    TooLarge,
+    Unavailable,
+)
+_STATUS: tuple[tuple[type[DomainError], int], ...] = (
+    (InvalidInput, 422),
+    (NotFound, 404),
+    (AlreadyExists, 409),
+    (Refused, 409),
+)
+_UNREACHABLE = {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
+_HTTP_CODES = {404: "not_found", 405: "method_not_allowed"}
+
+
+def problem(
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    errors: Sequence[FieldError] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """One problem as a response; `errors` is given for what was malformed."""
+    body: dict[str, Any] = {
+        "type": f"/problems/{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "code": code,
+    }
+    if errors is not None:
+        body["errors"] = [{"loc": list(error.loc), "msg": error.msg} for error in errors]
+    content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+    response = Response(content, status, dict(headers or {}), MEDIA_TYPE)
+    response.headers["x-problem"] = code
+    return response
+
+
+def problem_of(error: Exception) -> Response | None:
+    """The response to `error`; None for what nobody expected."""
+    match error:
+        case Problem():
+            return problem(error.status, error.code, error.title, error.detail, headers=error.headers)
+        case DomainError():
+            return _refusal(error)
+        case RequestValidationError():
+            return _refusal(_malformed(error))
+        case HTTPException():
+            title = HTTPStatus(error.status_code).phrase
+            code = _HTTP_CODES.get(error.status_code, "bad_request")
+            return problem(error.status_code, code, title, str(error.detail), headers=error.headers)
+        case _ if _is_bad_data(error):
+            return _refusal(InvalidInput("a value is outside of what can be stored"))
+        case _ if _is_unreachable(error):
+            return problem_of(Unavailable())
+        case _:
+            return None
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of `app` as a problem; what nobody expected is logged and told without its inside."""
+
+    async def told(_: Request, error: Exception) -> Response:
+        answer = problem_of(error)
+        if answer is not None:
+            return answer
+        log.error("unexpected", error=type(error).__name__, exc_info=error)
+        return problem(500, "internal", "Something went wrong on our side.", "It is logged; trying again may help.")
+
+    for kind in (Problem, DomainError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, told)
+
+
+def catalogue() -> list[tuple[int, str, str]]:
+    """Every code that a caller may meet: status, code and what it means; the appendix of the API's docs."""
+    found = [(kind.status, kind.code, kind.title) for kind in PROBLEMS]
+    found += [(405, "method_not_allowed", "The path exists, but not for this method.")]
+    todo: list[type[DomainError]] = [DomainError]
+    while todo:
+        kind = todo.pop(0)
+        todo += kind.__subclasses__()
+        if kind not in {DomainError, Refused, PricingError}:
+            found.append((_status(kind), kind.code, (kind.__doc__ or "").strip()))
+    codes = ("unknown_model", "invalid_charge", "invalid_quantity", "unmatched_dimension", "invalid_events")
+    found += [(409, code, "A charge cannot be priced.") for code in codes]
+    return sorted(set(found))
+
+
+def _refusal(error: DomainError) -> Response:
+    title = (type(error).__doc__ or "").strip().splitlines()[0]
+    errors = None
+    if isinstance(error, InvalidInput):
+        errors = error.errors or (FieldError((), error.detail),)
+    return problem(_status(type(error)), error.code, title, error.detail, errors)
+
+
+def _status(kind: type[DomainError]) -> int:
+    return next((status for base, status in _STATUS if issubclass(kind, base)), 409)
+
+
+def _malformed(error: RequestValidationError) -> InvalidInput:
+    """FastAPI's own findings, which are about query parameters alone: bodies are read in `bodies`."""
+    errors = [
+        FieldError(tuple(cast("tuple[str | int, ...]", one["loc"])[1:]), str(one["msg"])) for one in error.errors()
+    ]
+    first = errors[0]
+    return InvalidInput(f"{'.'.join(str(step) for step in first.loc)}: {first.msg}", tuple(errors))
+
+
+def _is_bad_data(error: Exception) -> bool:
+    """Whether the database says that a value cannot be: too large a number, a text it cannot hold."""
+    return _sqlstate(error).startswith("22")
+
+
+def _is_unreachable(error: Exception) -> bool:
+    """Whether a room could not be asked: its database, its Temporal, or the network between."""
+    if isinstance(error, RPCError):
+        return error.status in _UNREACHABLE
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    lost = _sqlstate(error).startswith(("08", "53", "57P"))
+    return lost or isinstance(error, OSError | TimeoutError) or _is_lost_connection(error)
+
+
+def _sqlstate(error: Exception) -> str:
+    """PostgreSQL's own code for what went wrong; empty when it was something else."""
+    inner = error.orig if isinstance(error, DBAPIError) else error
+    return str(getattr(inner, "sqlstate", None) or "")
+
+
+def _is_lost_connection(error: Exception) -> bool:
+    kind = type(error)
+    return kind.__module__.startswith("asyncpg") and kind.__name__ in {"InterfaceError", "InternalClientError"}

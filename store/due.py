@@ -1,0 +1,72 @@
+"""What is due: the question of a clock that comes back after an outage, and of a lifecycle that lost its process."""
+
+from datetime import datetime
+from typing import Any, Literal, NamedTuple, cast
+
+from sqlalchemy import ColumnElement, Select, Table, literal, select, union_all
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from domain.dunning import CLOSED_STATES, Collection
+from domain.order import Order, OrderState
+from domain.quote import OPEN_STATES, Quote
+from domain.subscription import Subscription, SubscriptionState
+from store.collections import CollectionRow
+from store.columns import parameter, table_of
+from store.orders import OrderRow
+from store.quotes import QuoteRow
+from store.subscriptions import SubscriptionRow
+
+Kind = Literal["quote", "order", "subscription", "collection"]
+Lifecycle = Quote | Order | Subscription | Collection
+
+
+class Due(NamedTuple):
+    """`kind` with `id` (of a collection: its invoice's) acts by itself at `at` (UTC)."""
+
+    kind: Kind
+    id: str
+    at: datetime
+
+
+_QUOTES, _ORDERS = table_of(QuoteRow), table_of(OrderRow)
+_SUBSCRIPTIONS, _COLLECTIONS = table_of(SubscriptionRow), table_of(CollectionRow)
+
+
+def _due(kind: Kind, table: Table, key: str) -> "Select[Any, Any, Any]":
+    at = table.c.next_action_at
+    return select(literal(kind).label("kind"), table.c[key].label("id"), at.label("at")).where(at <= parameter("at"))
+
+
+_DUE = union_all(
+    _due("quote", _QUOTES, "id"),
+    _due("order", _ORDERS, "id"),
+    _due("subscription", _SUBSCRIPTIONS, "id"),
+    _due("collection", _COLLECTIONS, "invoice_id"),
+).order_by("at", "kind", "id")
+
+_OPEN = (
+    (_QUOTES, _QUOTES.c.state.in_(sorted(OPEN_STATES))),
+    (_ORDERS, _ORDERS.c.state.not_in([OrderState.COMPLETED, OrderState.CANCELLED])),
+    (_SUBSCRIPTIONS, _SUBSCRIPTIONS.c.state != SubscriptionState.ENDED),
+    (_COLLECTIONS, _COLLECTIONS.c.state.not_in(sorted(CLOSED_STATES))),
+)
+
+
+async def due_by(engine: AsyncEngine, at: datetime) -> list[Due]:
+    """What falls due at or before `at`, earliest first. One statement, over indexes of what is open only."""
+    async with engine.connect() as connection:
+        return [Due(row.kind, row.id, row.at) for row in await connection.execute(_DUE, {"at": at})]
+
+
+async def open_lifecycles(engine: AsyncEngine) -> list[Lifecycle]:
+    """Every open quote, order, subscription and collection, oldest first of each kind. Four statements."""
+    async with engine.connect() as connection:
+        return [
+            cast("Lifecycle", value)
+            for table, is_open in _OPEN
+            for value in (await connection.execute(_in_order(table, is_open))).scalars()
+        ]
+
+
+def _in_order(table: Table, is_open: "ColumnElement[bool]") -> "Select[Any]":
+    return select(table.c.document).where(is_open).order_by(table.c.seq)

@@ -1,0 +1,325 @@
+"""Every book gives back what was put, and holds what it promises."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from domain.calendar import Period
+from domain.catalog import Flat, PlanRef, Timing
+from domain.drafting import Measure
+from domain.errors import AlreadyExists, InvalidState, NotFound
+from domain.invoice import InvoiceState
+from domain.ledger import Account, Leg
+from domain.payment import PaymentState
+from tests.postgres import OpenBooks
+from tests.store import samples as s
+
+
+async def sold(open_books: OpenBooks) -> None:
+    """A customer with a quote, its order and its subscription."""
+    async with open_books() as books:
+        await books.subscriptions.put(s.subscription())
+        await books.orders.put(s.order())
+        await books.quotes.put(s.quote())
+        await books.customers.put(s.customer())
+
+
+@pytest.mark.parametrize(
+    ("book", "value"),
+    [("customers", s.customer()), ("quotes", s.quote()), ("orders", s.order()), ("subscriptions", s.subscription())],
+)
+async def test_what_was_put_is_found_by_id_and_by_key(open_books: OpenBooks, book: str, value):
+    await sold(open_books)
+    async with open_books() as books:
+        shelf = getattr(books, book)
+        assert await shelf.get(value.id) == value
+        assert await shelf.get(value.key) == value
+        assert await shelf.lock(value.key) == value
+        with pytest.raises(NotFound):
+            await shelf.get("nobody")
+
+
+async def test_an_id_wins_over_the_key_of_another(open_books: OpenBooks):
+    async with open_books() as books:
+        await books.customers.put(s.customer(1))
+        await books.customers.put(s.customer(2, key="cus_1"))
+    async with open_books() as books:
+        assert (await books.customers.get("cus_1")).id == "cus_1"
+
+
+async def test_put_replaces_by_id(open_books: OpenBooks):
+    await sold(open_books)
+    async with open_books() as books:
+        await books.customers.put(s.customer(name="Ada Bär", key="renamed"))
+    async with open_books() as books:
+        assert (await books.customers.get("renamed")).name == "Ada Bär"
+
+
+async def test_a_taken_key_is_refused(open_books: OpenBooks):
+    await sold(open_books)
+    for book, value in [("quotes", s.quote(2, key="q1")), ("customers", s.customer(2, key="customer-1"))]:
+        with pytest.raises(AlreadyExists):
+            async with open_books() as books:
+                await getattr(books, book).put(value)
+
+
+async def test_what_fails_leaves_nothing(open_books: OpenBooks):
+    with suppress(ZeroDivisionError):
+        async with open_books() as books:
+            await books.customers.put(s.customer())
+            raise ZeroDivisionError
+    async with open_books() as books:
+        with pytest.raises(NotFound):
+            await books.customers.get("cus_1")
+
+
+async def test_a_lock_holds_until_the_transaction_ends(open_books: OpenBooks):
+    await sold(open_books)
+    order: list[str] = []
+
+    async def second() -> None:
+        async with open_books() as books:
+            await books.customers.lock("cus_1")
+            order.append("second")
+
+    async with open_books() as books:
+        await books.customers.lock("cus_1")
+        waiting = asyncio.create_task(second())
+        await asyncio.sleep(0.1)
+        # A row that refers to the one we hold does not wait.
+        async with open_books() as others:
+            await others.quotes.put(s.quote(7))
+        order.append("first")
+    await waiting
+    assert order == ["first", "second"]
+
+
+class TestCatalog:
+    async def test_nothing_was_applied_yet(self, open_books: OpenBooks):
+        async with open_books() as books:
+            with pytest.raises(NotFound):
+                await books.catalog.current()
+
+    async def test_a_changed_plan_gets_the_next_version_an_unchanged_one_keeps_its_own(self, open_books: OpenBooks):
+        yoga = s.plan("yoga", charges=(Flat(key="fee", timing=Timing.ADVANCE, amount=Decimal("9.0")),))
+        same_yoga = replace(yoga, charges=(replace(yoga.charges[0], amount=Decimal("9.00")),))
+        async with open_books() as books:
+            await books.catalog.apply(s.price_book(s.plan(), yoga), s.AT)
+        async with open_books() as books:
+            applied = await books.catalog.apply(s.price_book(s.plan(trial_days=7), same_yoga), s.AT)
+            assert [plan.ref for plan in applied.plans] == [PlanRef("all-access", 2), PlanRef("yoga", 1)]
+        async with open_books() as books:
+            assert await books.catalog.current() == applied
+            found = await books.catalog.plans([PlanRef("all-access", 1), PlanRef("all-access", 2)])
+            assert [found[PlanRef("all-access", n)].trial_days for n in (1, 2)] == [14, 7]
+            assert found[PlanRef("all-access", 1)] == s.plan()
+            with pytest.raises(NotFound, match="yoga in version 9"):
+                await books.catalog.plans([PlanRef("yoga", 9)])
+            assert await books.catalog.plans([]) == {}
+
+    async def test_the_same_book_again_changes_nothing(self, open_books: OpenBooks, pool):
+        for _ in range(2):
+            async with open_books() as books:
+                assert (await books.catalog.apply(s.price_book(), s.AT)).plans[0].version == 1
+        assert [await pool.fetchval(f"SELECT count(*) FROM {table}") for table in ("plans", "price_books")] == [1, 1]
+
+    async def test_two_applications_at_once_follow_each_other(self, open_books: OpenBooks):
+        async def apply(days: int) -> int:
+            async with open_books() as books:
+                return (await books.catalog.apply(s.price_book(s.plan(trial_days=days)), s.AT)).plans[0].version
+
+        assert sorted(await asyncio.gather(*(apply(days) for days in range(6)))) == [1, 2, 3, 4, 5, 6]
+
+    async def test_a_meter_that_is_no_more_in_the_book_still_measures(self, open_books: OpenBooks):
+        async with open_books() as books:
+            await books.catalog.apply(s.price_book(), s.AT)
+            await books.catalog.apply(s.price_book(meters=()), s.AT)
+            measure = Measure("court_hours", s.AT, s.AT + s.DAY)
+            assert (await books.usage.measured("cus_1", [measure]))[measure].quantity == 0
+
+
+class TestInvoices:
+    async def test_a_draft_may_be_replaced_a_finalized_one_only_moves(self, open_books: OpenBooks):
+        await sold(open_books)
+        async with open_books() as books:
+            await books.invoices.put(s.draft(1))
+        async with open_books() as books:
+            assert await books.invoices.find("inv_1") == s.draft(1)
+            await books.invoices.put(s.invoice(1, s.line(5_00)))
+        async with open_books() as books:
+            invoice = await books.invoices.lock("IW-2026-000001")
+            assert invoice == s.invoice(1, s.line(5_00))
+            await books.invoices.put(invoice.paid_with(s.eur(2_00), s.AT))
+            await books.invoices.put(invoice.paid_with(invoice.outstanding, s.AT))
+        async with open_books() as books:
+            paid = await books.invoices.get("inv_1")
+            assert (paid.state, paid.lines) == (InvoiceState.PAID, invoice.lines)
+            for changed in (
+                replace(paid, lines=(s.line(5_01),)),
+                replace(paid, due_at=s.AT),
+                replace(paid, period=Period(s.JANUARY.starts_on, s.JANUARY.starts_on)),
+            ):
+                with pytest.raises(InvalidState):
+                    await books.invoices.put(changed)
+
+    async def test_one_without_lines_or_taxes_is_found_too(self, open_books: OpenBooks):
+        await sold(open_books)
+        bare = replace(s.draft(1), lines=(), taxes=())
+        async with open_books() as books:
+            assert await books.invoices.find("inv_1") is None
+            await books.invoices.put(bare)
+        async with open_books() as books:
+            assert await books.invoices.get("inv_1") == bare
+
+    async def test_a_number_is_given_once(self, open_books: OpenBooks):
+        await sold(open_books)
+        async with open_books() as books:
+            await books.invoices.put(s.invoice(1))
+        with pytest.raises(AlreadyExists):
+            async with open_books() as books:
+                await books.invoices.put(replace(s.invoice(2), number="IW-2026-000001"))
+
+    async def test_numbers_are_gapless_whoever_fails(self, open_books: OpenBooks):
+        async def number(n: int) -> str | None:
+            with suppress(ZeroDivisionError):
+                async with open_books() as books:
+                    given = await books.invoices.next_number(s.ENTITY, 2026)
+                    await asyncio.sleep(0)
+                    assert 1 / (n % 3)
+                    return given
+            return None
+
+        given = [number for number in await asyncio.gather(*(number(n) for n in range(30))) if number]
+        assert sorted(given) == [f"IW-2026-{n:06d}" for n in range(1, 21)]
+        async with open_books() as books:
+            assert await books.invoices.next_number(s.ENTITY, 2027) == "IW-2027-000001"
+            assert (
+                await books.invoices.next_number(replace(s.ENTITY, key="spa", invoice_prefix="SP"), 2026)
+                == "SP-2026-000001"
+            )
+
+    async def test_what_was_billed_of_usage_is_kept_per_part_and_charge(self, open_books: OpenBooks):
+        await sold(open_books)
+        early, late = s.billed(starts=s.AT - 60 * s.DAY), s.billed("pool")
+        async with open_books() as books:
+            await books.invoices.remember_billed("sub_1", [late, s.billed("court"), early])
+            await books.invoices.remember_billed("sub_1", [s.billed("court", minor=250)])
+            await books.invoices.remember_billed("sub_1", [])
+        async with open_books() as books:
+            assert await books.invoices.billed_since("sub_1", s.AT) == (late, s.billed("court", minor=250))
+            assert (await books.invoices.billed_since("sub_1", s.AT - timedelta(days=99)))[0] == early
+            assert await books.invoices.billed_since("sub_2", s.AT) == ()
+
+
+class TestPaymentsAndCollections:
+    async def test_attempts_are_found_by_all_their_names(self, open_books: OpenBooks):
+        await sold(open_books)
+        async with open_books() as books:
+            await books.invoices.put(s.invoice(1))
+            await books.payments.put(s.payment(2))
+            await books.payments.put(s.payment(1))
+            await books.payments.put(s.payment(1, state=PaymentState.FAILED, decline_code="do_not_honor"))
+        async with open_books() as books:
+            first, second = await books.payments.of_invoice("inv_1")
+            assert (first.decline_code, second) == ("do_not_honor", s.payment(2))
+            assert await books.payments.by_intent("pi_1") == second
+            assert await books.payments.get("pay_1") == first
+            assert await books.payments.get("pay_9") is None
+            assert await books.payments.by_intent("pi_9") is None
+
+    async def test_an_attempt_has_one_payment(self, open_books: OpenBooks):
+        await sold(open_books)
+        async with open_books() as books:
+            await books.invoices.put(s.invoice(1))
+            await books.payments.put(s.payment(1))
+        with pytest.raises(AlreadyExists):
+            async with open_books() as books:
+                await books.payments.put(s.payment(2, attempt=1))
+
+    async def test_a_collection_goes_by_its_invoice(self, open_books: OpenBooks):
+        await sold(open_books)
+        async with open_books() as books:
+            await books.invoices.put(s.invoice(1))
+            await books.invoices.put(s.invoice(2))
+            await books.collections.put(s.collection(1))
+            await books.collections.put(s.collection(2))
+        async with open_books() as books:
+            assert await books.collections.get("inv_1") == s.collection(1)
+            assert await books.collections.lock("IW-2026-000001") == s.collection(1)
+            assert await books.collections.open_of("cus_1") == (s.collection(1), s.collection(2))
+            await books.collections.put(s.collection(1).paid(s.AT))
+            assert await books.collections.open_of("cus_1") == (s.collection(2),)
+            assert await books.collections.open_of("cus_2") == ()
+            with pytest.raises(NotFound):
+                await books.collections.get("inv_3")
+
+
+class TestLedgerAndAudit:
+    async def test_a_cause_is_posted_once_and_whole(self, open_books: OpenBooks):
+        three = s.posting(legs=(*s.posting().legs, Leg(Account.CASH, s.eur(5)), Leg(Account.BAD_DEBT, s.eur(-5))))
+
+        async def post(posting) -> None:
+            async with open_books() as books:
+                await books.ledger.post(posting)
+
+        await asyncio.gather(post(s.posting()), post(s.posting()), post(s.posting()))
+        await post(three)
+        async with open_books() as books:
+            assert await books.ledger.balance(Account.RECEIVABLE, "cus_1", "EUR") == s.eur(10_71)
+            assert await books.ledger.balance(Account.CASH, "cus_1", "EUR") == s.eur(0)
+            assert await books.ledger.balance(Account.RECEIVABLE, "cus_2", "EUR") == s.eur(0)
+            await books.ledger.post(s.posting("nothing", legs=()))
+
+    async def test_an_event_is_told_once_per_cause_and_type(self, open_books: OpenBooks, pool):
+        async with open_books() as books:
+            await books.audit.add(s.event(1), s.event(1), s.event(1, type="invoice.paid"))
+            await books.audit.add()
+        async with open_books() as books:
+            await books.audit.add(s.event(1, data={"total": "other"}), s.event(2))
+        rows = await pool.fetch("SELECT type, cause, data FROM audit_events ORDER BY seq")
+        assert [(row["type"], row["cause"]) for row in rows] == [
+            ("invoice.issued", "inv_1"),
+            ("invoice.paid", "inv_1"),
+            ("invoice.issued", "inv_2"),
+        ]
+        assert rows[0]["data"] == '{"total": "10.71"}'
+
+
+class TestEntitlements:
+    async def test_held_of_one_feature_or_of_all(self, open_books: OpenBooks):
+        await sold(open_books)
+        weights = s.entitlement(2, feature="weights", starts_at=s.AT - s.DAY)
+        async with open_books() as books:
+            await books.entitlements.put([s.entitlement(1), weights, s.entitlement(1)])
+            await books.entitlements.put([])
+            assert await books.entitlements.of("cus_1") == (weights, s.entitlement(1))
+            assert await books.entitlements.of("cus_1", "pool") == (s.entitlement(1),)
+
+    async def test_an_end_cuts_what_reaches_beyond_it(self, open_books: OpenBooks):
+        await sold(open_books)
+        at = s.AT + s.DAY
+        ended = s.entitlement(2, ends_at=s.AT + s.DAY / 2)
+        async with open_books() as books:
+            await books.entitlements.put([s.entitlement(1), ended, s.entitlement(3, ends_at=s.AT + 9 * s.DAY)])
+            await books.entitlements.end("sub_1", at)
+            assert await books.entitlements.of("cus_1") == (
+                s.entitlement(1, ends_at=at),
+                ended,
+                s.entitlement(3, ends_at=at),
+            )
+
+    async def test_suspended_once_per_invoice_until_restored(self, open_books: OpenBooks):
+        await sold(open_books)
+        async with open_books() as books:
+            for at in (s.AT, s.AT + s.DAY):
+                await books.entitlements.suspend("sub_1", "inv_1", at)
+            await books.entitlements.restore("inv_1", s.AT + 2 * s.DAY)
+            await books.entitlements.restore("inv_1", s.AT + 3 * s.DAY)
+            await books.entitlements.restore("inv_9", s.AT)
+            suspended = [await books.entitlements.suspended("cus_1", s.AT + n * s.DAY) for n in (-1, 0, 1, 2)]
+            assert suspended == [frozenset(), {"sub_1"}, {"sub_1"}, frozenset()]
+            assert await books.entitlements.suspended("cus_2", s.AT) == frozenset()

@@ -1,0 +1,174 @@
+"""`perennial`: the one program. Each command imports what it needs when it runs, so that the quick ones are quick.
+
+Exit status: 0 done, 1 the work failed, 2 bad arguments or input; then one clear line stands on standard error.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from domain.errors import DomainError, InvalidInput
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Quote to cash that survives anything: quotes, orders, access, usage, invoices, money.",
+)
+catalog = typer.Typer(no_args_is_help=True, help="Price books: check and apply.")
+keys = typer.Typer(no_args_is_help=True, help="API keys.")
+app.add_typer(catalog, name="catalog")
+app.add_typer(keys, name="keys")
+
+DataDir = Annotated[Path, typer.Option("--data-dir", help="Where the embedded stack keeps everything.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+
+@app.command()
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running, with the story's lifecycles in it.")] = False,
+    data_dir: DataDir = Path(".perennial/demo"),
+) -> None:
+    """Tell the gym's story, start to end, on real parts: quote, order, access, usage, invoices, dunning, renewal."""
+    from workers.demo import run_demo
+
+    _run(run_demo(keep=keep, data_dir=data_dir))
+
+
+@app.command()
+def dev(
+    port: Annotated[int, typer.Option(help="Port of the API.")] = 8080,
+    data_dir: DataDir = Path(".perennial/dev"),
+    admin_key: Annotated[str | None, typer.Option(help="The admin API key; made and kept in the data folder if left out.")] = None,
+) -> None:
+    """The embedded stack, staying up: API, worker, Temporal, PostgreSQL, sandbox provider. Data survives."""
+    from workers.dev import run_dev
+
+    _run(run_dev(data_dir=data_dir, port=port, admin_key=admin_key))
+
+
+@app.command()
+def api() -> None:
+    """Serve the API; configured by environment (PERENNIAL_…)."""
+    from workers.serve import serve_api
+
+    _run(serve_api())
+
+
+@app.command()
+def worker() -> None:
+    """Run workflows and activities; configured by environment (PERENNIAL_…)."""
+    from workers.serve import serve_worker
+
+    _run(serve_worker())
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to this version's schema."""
+    from workers.serve import run_migrate
+
+    _run(run_migrate())
+
+
+@app.command(hidden=True)
+def sandbox(
+    port: Annotated[int, typer.Option()],
+    data_dir: DataDir,
+    webhook_url: Annotated[str, typer.Option()],
+) -> None:
+    """Serve the sandbox payment provider and provisioning target (for `dev`)."""
+    from workers.serve import serve_sandbox
+
+    _run(serve_sandbox(port=port, data_dir=data_dir, webhook_url=webhook_url))
+
+
+@app.command()
+def simulate(files: list[Path], as_json: Json = False) -> None:
+    """Run scenarios through the real workflows on a time-skipping server; prints what happened, checks expectations."""
+    from workers.simulate import run_simulate
+
+    _run(run_simulate(files, as_json=as_json, out=sys.stdout, err=sys.stderr))
+
+
+@app.command()
+def rate(file: str, as_json: Json = False) -> None:
+    """Price usage against charges, with no server at all. `-` reads standard input."""
+    from workers.rating import run_rate
+
+    raise typer.Exit(run_rate(file, as_json=as_json, out=sys.stdout, err=sys.stderr))
+
+
+@catalog.command("check")
+def catalog_check(file: Path) -> None:
+    """Validate a price book; errors name the line and the path."""
+    from workers.rating import run_check
+
+    raise typer.Exit(run_check(file, out=sys.stdout, err=sys.stderr))
+
+
+@catalog.command("apply")
+def catalog_apply(file: Path) -> None:
+    """Load a price book into the database; a plan that changed gets its next version."""
+    from workers.serve import run_apply
+
+    _run(run_apply(file))
+
+
+@keys.command("create")
+def keys_create(
+    role: Annotated[str, typer.Option(help="admin, sales, provisioning, finance, usage or customer")],
+    customer: Annotated[str | None, typer.Option(help="Customer key, for the role customer.")] = None,
+    approver: Annotated[list[str] | None, typer.Option(help="A name in which the key may decide on quotes.")] = None,
+) -> None:
+    """Make an API key and print it, once."""
+    from workers.serve import run_create_key
+
+    _run(run_create_key(role=role, customer=customer, approvers=tuple(approver or ())))
+
+
+def _run(work: Coroutine[Any, Any, int | None]) -> NoReturn:
+    """Run to the end and leave at once: open workflow threads must not delay, or spoil, the exit."""
+    status = _status(work)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _status(work: Coroutine[Any, Any, int | None]) -> int:
+    try:
+        return asyncio.run(work) or 0
+    except InvalidInput as error:
+        return _fail(error.detail, 2)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return 130
+    except DomainError as error:
+        return _fail(f"{error.code}: {error.detail}", 1)
+    except OSError as error:
+        return _fail(str(error), 2 if isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError) else 1)
+    except Exception as error:  # noqa: BLE001  (the last door: one clear line, no traceback)
+        return _fail(f"{type(error).__name__}: {error}", 1)
+
+
+def _fail(message: str, status: int) -> int:
+    first = " ".join(message.split())
+    print(f"perennial: {first}", file=sys.stderr)  # noqa: T201
+    if os.environ.get("PERENNIAL_DEBUG"):
+        import traceback
+
+        traceback.print_exc()
+    return status
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""Restart from the books: every open lifecycle is started again from its record, or found running.
+
+For a lost namespace, after a repair, and to carry a story from the simulated clock to the real server. Starting twice is
+harmless: the business id finds the first.
+"""
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from domain.dunning import Collection
+from domain.order import Order
+from domain.quote import Quote
+from domain.subscription import Subscription
+from store.due import open_lifecycles
+from workers.lifecycles import TemporalLifecycles
+
+
+async def restart_everything(engine: AsyncEngine, lifecycles: TemporalLifecycles) -> dict[str, int]:
+    """Start the workflow of everything that is open; answers how many there are of each kind.
+
+    A subscription whose invoice still waits for its first charge gets it from its collection, which is open too.
+    """
+    counts: dict[str, int] = {}
+    for record in await open_lifecycles(engine):
+        match record:
+            case Quote():
+                await lifecycles.start_quote(record)
+            case Order():
+                await lifecycles.start_order(record)
+            case Subscription():
+                await lifecycles.start_subscription(record, None)
+            case Collection():
+                await lifecycles.start_collection(record)
+        kind = type(record).__name__.lower() + "s"
+        counts[kind] = counts.get(kind, 0) + 1
+    return counts

@@ -1,0 +1,83 @@
+"""`perennial simulate`: scenarios through the real workflows on a time-skipping server and a throw-away database."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.table import Table
+
+from store.migrate import migrate
+from workers.postgres import EmbeddedPostgres
+from workers.scenario import Scenario, read_scenario
+from workers.simulation import Simulation, simulation
+from workers.story import misses, tell
+
+
+@asynccontextmanager
+async def throw_away_world(scenario: Scenario) -> AsyncIterator[Simulation]:
+    """A world of its own for one scenario: PostgreSQL, Temporal and all, gone when the block is left."""
+    with TemporaryDirectory(prefix="perennial-") as folder:
+        postgres = EmbeddedPostgres(Path(folder) / "postgres", durable=False)
+        await postgres.start()
+        try:
+            await postgres.create_database("perennial")
+            url = postgres.url("perennial")
+            await migrate(url)
+            async with simulation(starts=scenario.starts, database_url=url, folder=Path(folder)) as world:
+                yield world
+        finally:
+            await postgres.stop()
+
+
+async def run_simulate(paths: list[Path], *, as_json: bool, out: TextIO, err: TextIO) -> int:
+    """Run each scenario and print it; answers the exit status, 1 when an expectation was missed."""
+    scenarios = [read_scenario(path) for path in paths]
+    results: list[dict[str, Any]] = []
+    missed = 0
+    for scenario in scenarios:
+        async with throw_away_world(scenario) as world:
+            result = await tell(scenario, world)
+        results.append(result)
+        for miss in misses(result, scenario.expect):
+            missed += 1
+            print(f"{scenario.name}: {miss}", file=err)  # noqa: T201
+        if not as_json:
+            print_result(result, out)
+    if as_json:
+        json.dump(results[0] if len(results) == 1 else results, out, indent=2, ensure_ascii=False)
+        out.write("\n")
+    return 1 if missed else 0
+
+
+def print_result(result: dict[str, Any], out: TextIO) -> None:
+    """The timeline and the invoices, for people."""
+    console = Console(file=out, highlight=False)
+    timeline = Table(title=result["scenario"], title_justify="left", box=None, pad_edge=False)
+    for heading in ("at (UTC)", "what", "details"):
+        timeline.add_column(heading, overflow="fold")
+    for entry in result["timeline"]:
+        details = ", ".join(f"{k} {v}" for k, v in entry.items() if k not in {"at", "type"} and v not in ("", [], None))
+        timeline.add_row(entry["at"].replace("T", " ").removesuffix("Z"), entry["type"], details)
+    console.print(timeline)
+    invoices = Table(title="Invoices", title_justify="left", box=None, pad_edge=False)
+    for heading in ("number", "period", "total", "due", "state"):
+        invoices.add_column(heading, justify="right" if heading in {"total", "due"} else "left")
+    for invoice in result["invoices"]:
+        period = invoice["period"]
+        invoices.add_row(
+            invoice["number"],
+            f"{period['start']} to {period['end']}",
+            f"{invoice['total']} {invoice['currency']}",
+            invoice["amount_due"],
+            invoice["state"],
+        )
+    console.print(invoices)
+    cost = result["workflows"]
+    console.print(
+        f"ledger {'balanced' if result['ledger']['balanced'] else 'NOT BALANCED'}; "
+        f"{cost['count']} workflows, {cost['history_events']} events, {cost['activities']} activities"
+    )
