@@ -11,13 +11,13 @@ from temporalio import activity
 
 from activities.ports import Books, OpenBooks
 from domain.audit import AuditEvent
+from domain.calendar import local_day
 from domain.catalog import DunningPolicy, PlanRef, PriceBook
 from domain.customer import Customer
 from domain.drafting import Draft, draft_invoice, measures
 from domain.dunning import Collection, opened
 from domain.invoice import Invoice
 from domain.ledger import Account, invoice_posting
-from domain.calendar import local_day
 from domain.money import Money
 from domain.subscription import Plans, Subscription, SubscriptionState, Turn, cancelled, turned
 from domain.tax import tax_rate

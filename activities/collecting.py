@@ -27,7 +27,7 @@ from domain.dunning import Action, ActionKind, Collection, CollectionState
 from domain.ids import derived_id
 from domain.invoice import Invoice
 from domain.ledger import payment_posting, write_off_posting
-from domain.payment import Decline, Payment, PaymentState, classify
+from domain.payment import CANCELED, Decline, Payment, PaymentState, classify
 
 KEYS_ARE_GOOD_FOR = timedelta(hours=23)
 ASK_AT_MOST = 6
@@ -133,7 +133,11 @@ class CollectingActivities:
             await self._mail.send(
                 to=customer.email,
                 template="payment_reminder",
-                facts={"invoice": invoice.number or "", "amount": invoice.outstanding.text, "currency": invoice.currency},
+                facts={
+                    "invoice": invoice.number or "",
+                    "amount": invoice.outstanding.text,
+                    "currency": invoice.currency,
+                },
                 key=f"{invoice.id}/reminder/{action.at.isoformat()}",
             )
         if action.kind is ActionKind.WRITE_OFF and collection.policy.on_write_off == "cancel":
@@ -150,7 +154,9 @@ class CollectingActivities:
             if payment is None:
                 collection = collection.unchargeable(command.at)
                 await books.collections.put(collection)
-                await books.audit.add(_event("collection.no_payment_method", collection, command.at, str(command.attempt)))
+                await books.audit.add(
+                    _event("collection.no_payment_method", collection, command.at, str(command.attempt))
+                )
                 return collection
         try:
             payment = await self._with_intent(payment, customer)
@@ -241,10 +247,18 @@ async def _written_ahead(
         method=customer.payment_method,
         method_label=customer.method_label,
         at=command.at,
-        intent_ref=attempts[-1].intent_ref if attempts else None,
+        intent_ref=_reusable_intent(attempts, invoice),
     )
     await books.payments.put(payment)
     return payment, customer
+
+
+def _reusable_intent(attempts: tuple[Payment, ...], invoice: Invoice) -> str | None:
+    """The invoice's intent, unless it was cancelled or asks for another amount than is outstanding now."""
+    last = attempts[-1] if attempts else None
+    if last is None or last.decline_code == CANCELED.code or last.amount != invoice.outstanding:
+        return None
+    return last.intent_ref
 
 
 def _never_executed(payment: Payment, intent: Intent, attempts: tuple[Payment, ...]) -> bool:

@@ -52,7 +52,9 @@ class CustomerActivities:
                 method_label=method.label,
             )
             await books.customers.put(customer)
-            waiting = [collection.method_changed(command.at) for collection in await books.collections.open_of(customer.id)]
+            waiting = [
+                collection.method_changed(command.at) for collection in await books.collections.open_of(customer.id)
+            ]
             for collection in waiting:
                 await books.collections.put(collection)
             await books.audit.add(

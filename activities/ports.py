@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from domain.audit import AuditEvent
 from domain.catalog import Entity, PlanRef, PriceBook
@@ -23,6 +23,8 @@ from domain.payment import Decline, Payment, PaymentState
 from domain.quote import Quote
 from domain.rating import Usage
 from domain.subscription import Plans, Subscription
+
+T = TypeVar("T")
 
 
 class ProviderUnavailable(Exception):
@@ -123,19 +125,19 @@ class ProvisioningTarget(Protocol):
         ...
 
 
-class Customers(Protocol):
-    """Who buys. `name` is an id or a caller's key, here and in every book below."""
+class Keyed(Protocol[T]):
+    """A book of things with an id and a caller's own key; `name` is either (of a collection or invoice: id or number)."""
 
-    async def get(self, name: str) -> Customer:
+    async def get(self, name: str, /) -> T:
         """Raises NotFound."""
         ...
 
-    async def lock(self, name: str) -> Customer:
-        """Get, and hold until the transaction ends: one settlement of a customer's balance at a time."""
+    async def lock(self, name: str, /) -> T:
+        """Get, and hold until the transaction ends: one writer at a time."""
         ...
 
-    async def put(self, customer: Customer) -> None:
-        """Insert or replace by id."""
+    async def put(self, value: T, /) -> None:
+        """Insert or replace by id. Raises AlreadyExists when another has its key."""
         ...
 
 
@@ -152,54 +154,6 @@ class Catalog(Protocol):
 
     async def plans(self, refs: Iterable[PlanRef]) -> Plans:
         """The named versions, in one statement. Raises NotFound."""
-        ...
-
-
-class Quotes(Protocol):
-    """Offers."""
-
-    async def get(self, name: str) -> Quote:
-        """Raises NotFound."""
-        ...
-
-    async def lock(self, name: str) -> Quote:
-        """Get, and hold until the transaction ends."""
-        ...
-
-    async def put(self, quote: Quote) -> None:
-        """Insert or replace by id. Raises AlreadyExists when another has its key."""
-        ...
-
-
-class Orders(Protocol):
-    """What was accepted."""
-
-    async def get(self, name: str) -> Order:
-        """Raises NotFound."""
-        ...
-
-    async def lock(self, name: str) -> Order:
-        """Get, and hold until the transaction ends."""
-        ...
-
-    async def put(self, order: Order) -> None:
-        """Insert or replace by id."""
-        ...
-
-
-class Subscriptions(Protocol):
-    """What runs."""
-
-    async def get(self, name: str) -> Subscription:
-        """Raises NotFound."""
-        ...
-
-    async def lock(self, name: str) -> Subscription:
-        """Get, and hold until the transaction ends."""
-        ...
-
-    async def put(self, subscription: Subscription) -> None:
-        """Insert or replace by id."""
         ...
 
 
@@ -239,23 +193,11 @@ class UsageBook(Protocol):
         ...
 
 
-class Invoices(Protocol):
-    """Invoices and their numbers."""
+class Invoices(Keyed[Invoice], Protocol):
+    """Invoices and their numbers. Lines of a finalized invoice never change."""
 
     async def find(self, invoice_id: str) -> Invoice | None:
         """By id, None when there is none yet."""
-        ...
-
-    async def get(self, name: str) -> Invoice:
-        """By id or number. Raises NotFound."""
-        ...
-
-    async def lock(self, name: str) -> Invoice:
-        """Get, and hold until the transaction ends."""
-        ...
-
-    async def put(self, invoice: Invoice) -> None:
-        """Insert or replace by id. Lines of a finalized invoice never change."""
         ...
 
     async def next_number(self, entity: Entity, year: int) -> str:
@@ -291,20 +233,8 @@ class Payments(Protocol):
         ...
 
 
-class Collections(Protocol):
+class Collections(Keyed[Collection], Protocol):
     """Collections of invoices with money due."""
-
-    async def get(self, invoice: str) -> Collection:
-        """By invoice id or number. Raises NotFound."""
-        ...
-
-    async def lock(self, invoice: str) -> Collection:
-        """Get, and hold until the transaction ends."""
-        ...
-
-    async def put(self, collection: Collection) -> None:
-        """Insert or replace by invoice id."""
-        ...
 
     async def open_of(self, customer_id: str) -> tuple[Collection, ...]:
         """The customer's open collections, oldest first, held until the transaction ends."""
@@ -335,29 +265,29 @@ class Books(Protocol):
     """Every book, inside one transaction."""
 
     @property
-    def customers(self) -> Customers: ...
+    def customers(self) -> Keyed[Customer]: ...  # noqa: D102
     @property
-    def catalog(self) -> Catalog: ...
+    def catalog(self) -> Catalog: ...  # noqa: D102
     @property
-    def quotes(self) -> Quotes: ...
+    def quotes(self) -> Keyed[Quote]: ...  # noqa: D102
     @property
-    def orders(self) -> Orders: ...
+    def orders(self) -> Keyed[Order]: ...  # noqa: D102
     @property
-    def subscriptions(self) -> Subscriptions: ...
+    def subscriptions(self) -> Keyed[Subscription]: ...  # noqa: D102
     @property
-    def entitlements(self) -> Entitlements: ...
+    def entitlements(self) -> Entitlements: ...  # noqa: D102
     @property
-    def usage(self) -> UsageBook: ...
+    def usage(self) -> UsageBook: ...  # noqa: D102
     @property
-    def invoices(self) -> Invoices: ...
+    def invoices(self) -> Invoices: ...  # noqa: D102
     @property
-    def payments(self) -> Payments: ...
+    def payments(self) -> Payments: ...  # noqa: D102
     @property
-    def collections(self) -> Collections: ...
+    def collections(self) -> Collections: ...  # noqa: D102
     @property
-    def ledger(self) -> Ledger: ...
+    def ledger(self) -> Ledger: ...  # noqa: D102
     @property
-    def audit(self) -> Audit: ...
+    def audit(self) -> Audit: ...  # noqa: D102
 
 
 class OpenBooks(Protocol):
@@ -370,6 +300,10 @@ class OpenBooks(Protocol):
 
 class Lifecycles(Protocol):
     """Starts the workflow of something that was recorded, or finds it running; tells a running one a fact."""
+
+    async def start_quote(self, quote: Quote) -> None:
+        """Run an open quote again from its record."""
+        ...
 
     async def start_order(self, order: Order) -> None:
         """Provision and complete `order`."""

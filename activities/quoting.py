@@ -205,7 +205,9 @@ async def _offered(books: Books, command: Offer) -> Quote:
     plans = _plans(book, command.lines)
     for plan in plans:
         if plan.currency != customer.currency:
-            raise CurrencyMismatch(f"{plan.key} is sold in {plan.currency}, customer {customer.key} pays {customer.currency}")
+            raise CurrencyMismatch(
+                f"{plan.key} is sold in {plan.currency}, customer {customer.key} pays {customer.currency}"
+            )
     sold_cadence(plans, command.at.date())
     lines = tuple(
         QuoteLine(plan=plan.ref, quantity=line.quantity, discounts=line.discounts)

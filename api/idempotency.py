@@ -17,6 +17,7 @@ from hashlib import sha256
 from fastapi import Request, Response
 
 from api.access import Call
+from api.answers import Answer
 from api.context import Context
 from api.problems import IdempotencyConflict, InProgress, problem_of
 from api.reading import invalid
@@ -29,13 +30,6 @@ STALE_AFTER = timedelta(minutes=3)
 WAIT_S = 10
 STEP_S = 0.05
 _KEPT_HEADERS = ("content-type", "location", "x-problem")
-
-
-class Answer(Response):
-    """JSON whose kept form differs from what is said now: a secret is told once."""
-
-    media_type = "application/json"
-    kept: bytes | None = None
 
 
 def key_of(request: Request) -> str | None:

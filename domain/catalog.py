@@ -240,16 +240,7 @@ type_of_model: dict[str, type[BaseCharge]] = {
 }
 
 Charge = (
-    Flat
-    | PerUnit
-    | Graduated
-    | Volume
-    | Package
-    | Percentage
-    | GraduatedPercentage
-    | Matrix
-    | Dynamic
-    | Commitment
+    Flat | PerUnit | Graduated | Volume | Package | Percentage | GraduatedPercentage | Matrix | Dynamic | Commitment
 )
 
 

@@ -7,7 +7,8 @@ from datetime import datetime
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Customer:
     """`collections` names a dunning policy of the price book. `provider_ref` and `payment_method` are the payment provider's
-    references; `method_label` is fit to show."""
+    references; `method_label` is fit to show.
+    """
 
     id: str
     key: str

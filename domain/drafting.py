@@ -204,9 +204,7 @@ def _opening_lines(parts: Sequence[Part], plans: Plans, measured: Measured, tax_
     for item in dict.fromkeys(part.item for part in parts):
         plan = plans[item.plan]
         order = {charge.key: index for index, charge in enumerate(plan.charges)}
-        of_item = [
-            line for part in parts if part.item == item for line in _part_lines(part, plans, measured, tax_rate)
-        ]
+        of_item = [line for part in parts if part.item == item for line in _part_lines(part, plans, measured, tax_rate)]
         lines += sorted(of_item, key=lambda line: order[line.line.charge])
     return lines
 

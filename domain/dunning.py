@@ -148,12 +148,16 @@ class Collection:
             next_action_at=action.at if action else None,
         )
 
-    def attempted(self, outcome: PaymentState, decline: DeclineClass | None, code: str | None, at: datetime) -> "Collection":
+    def attempted(
+        self, outcome: PaymentState, decline: DeclineClass | None, code: str | None, at: datetime
+    ) -> "Collection":
         """A charge that was due at `at` came to `outcome`."""
         tried = replace(self, attempts=self.attempts + 1, charge_at=None, read_at=None, last_decline=code)
         return tried.resolved(outcome, decline, code, at)
 
-    def resolved(self, outcome: PaymentState, decline: DeclineClass | None, code: str | None, at: datetime) -> "Collection":
+    def resolved(
+        self, outcome: PaymentState, decline: DeclineClass | None, code: str | None, at: datetime
+    ) -> "Collection":
         """What the last charge came to is known (better than before)."""
         match outcome:
             case PaymentState.SUCCEEDED:
@@ -180,7 +184,12 @@ class Collection:
         if self.state not in {CollectionState.AWAITING_CUSTOMER, CollectionState.STUCK}:
             return self
         return replace(
-            self, state=CollectionState.OPEN, charge_at=max(at, self.first_charge_at), cause=None, stuck_reason=None, since=at
+            self,
+            state=CollectionState.OPEN,
+            charge_at=max(at, self.first_charge_at),
+            cause=None,
+            stuck_reason=None,
+            since=at,
         )
 
     @property

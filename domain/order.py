@@ -1,9 +1,9 @@
 """Order: what was accepted, and the steps that make it usable.
 
-    open ──> provisioning ──all steps done──> completed
-               ├──target calls back later──> waiting ──> provisioning
-               ├──target cannot be asked, too long──> stuck ──retry──> provisioning
-               └──a step failed──> compensating ──all undone──> cancelled
+open ──> provisioning ──all steps done──> completed
+           ├──target calls back later──> waiting ──> provisioning
+           ├──target cannot be asked, too long──> stuck ──retry──> provisioning
+           └──a step failed──> compensating ──all undone──> cancelled
 """
 
 from dataclasses import dataclass, replace
@@ -14,7 +14,13 @@ from domain.errors import InvalidState, NotFound
 from domain.subscription import Item
 from domain.waiting import Party, Waiting
 
-RETRY_WAITS = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=30), timedelta(hours=2), timedelta(hours=6))
+RETRY_WAITS = (
+    timedelta(minutes=1),
+    timedelta(minutes=5),
+    timedelta(minutes=30),
+    timedelta(hours=2),
+    timedelta(hours=6),
+)
 STUCK_AFTER_ATTEMPTS = 4
 CALL_BACK_WITHIN = timedelta(days=7)
 
@@ -129,7 +135,9 @@ class Order:
             StepState.WAITING: OrderState.WAITING,
             StepState.FAILED: OrderState.COMPENSATING,
             StepState.UNDONE: OrderState.COMPENSATING,
-            StepState.UNAVAILABLE: OrderState.STUCK if now.attempts >= STUCK_AFTER_ATTEMPTS else OrderState.PROVISIONING,
+            StepState.UNAVAILABLE: OrderState.STUCK
+            if now.attempts >= STUCK_AFTER_ATTEMPTS
+            else OrderState.PROVISIONING,
         }.get(state, OrderState.PROVISIONING)
         return replace(self, steps=steps, state=order_state, changed_at=at)
 

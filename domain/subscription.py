@@ -167,7 +167,11 @@ def sold_cadence(plans: Sequence[Plan], starts_on: date) -> Cadence:
         if plan.currency != leading.currency:
             raise MixedCadence(f"{plan.key} is sold in {plan.currency}, {leading.key} in {leading.currency}")
     for plan in recurring:
-        if (plan.interval, plan.interval_count, plan.anchor) != (leading.interval, leading.interval_count, leading.anchor):
+        if (plan.interval, plan.interval_count, plan.anchor) != (
+            leading.interval,
+            leading.interval_count,
+            leading.anchor,
+        ):
             raise MixedCadence(f"{plan.key} and {leading.key} bill at different intervals")
     return cadence(leading.interval, leading.interval_count, leading.anchor, starts_on)
 

@@ -14,7 +14,7 @@ from domain.catalog import Entity
 from domain.drafting import BilledUsage
 from domain.errors import InvalidState, NotFound
 from domain.invoice import Invoice, InvoiceState
-from store import billed
+from store import billed as billed_usage
 from store.columns import parameter
 from store.invoice_rows import HEADERS, LINES, WITH_LINES, header_columns, invoices_of, line_columns
 from store.keyed import taken
@@ -89,14 +89,14 @@ class PostgresInvoices:
 
     async def billed_since(self, subscription_id: str, since: datetime) -> tuple[BilledUsage, ...]:
         """What was billed of usage in parts that end after `since`, for re-rating, oldest first."""
-        return await billed.since(self._connection, subscription_id, since)
+        return await billed_usage.since(self._connection, subscription_id, since)
 
-    async def remember_billed(self, subscription_id: str, billed_usage: Iterable[BilledUsage]) -> None:
+    async def remember_billed(self, subscription_id: str, billed: Iterable[BilledUsage]) -> None:
         """Insert, or replace what was billed for the same part and charge."""
-        await billed.remember(self._connection, subscription_id, billed_usage)
+        await billed_usage.remember(self._connection, subscription_id, billed)
 
     async def _insert(self, invoice: Invoice) -> None:
-        async with taken(f"invoice {invoice.id}, or its number {invoice.number}, is there already"):
+        async with taken(f"number {invoice.number} is given already"):
             await self._connection.execute(_INSERT, header_columns(invoice))
         await self._insert_lines(invoice)
 

@@ -100,11 +100,15 @@ def waits(waiting: Waiting | None) -> dict[str, Any]:
 
 @asynccontextmanager
 async def taken(detail: str) -> AsyncGenerator[None]:
-    """Say AlreadyExists where the database says that a unique key is taken."""
+    """Say AlreadyExists where the database says that a unique key is taken.
+
+    A taken id is no refusal: somebody wrote the very same thing a moment ago, and trying again will find it.
+    """
     try:
         yield
     except IntegrityError as error:
-        if getattr(error.orig, "sqlstate", None) == UNIQUE_VIOLATION:
+        constraint = str(getattr(error.driver_exception, "constraint_name", ""))
+        if getattr(error.orig, "sqlstate", None) == UNIQUE_VIOLATION and not constraint.endswith("_pkey"):
             raise AlreadyExists(detail) from error
         raise
 

@@ -89,7 +89,7 @@ async def record(pool: Fetches, events: Sequence[StoredEvent], received_at: date
         [event.id for event in ordered],
         [event.type for event in ordered],
         [event.time for event in ordered],
-        [to_json(event.data).decode() for event in ordered],
+        [to_json(event.data, inf_nan_mode="strings").decode() for event in ordered],
         received_at,
     )
     new: set[tuple[str, str, str]] = {(row["customer_id"], row["source"], row["id"]) for row in rows}

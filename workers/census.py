@@ -29,7 +29,7 @@ async def census(world: Simulation) -> dict[str, int]:
 
 
 async def _all(world: Simulation, path: str) -> list[dict[str, Any]]:
-    from workers.story import everything  # noqa: PLC0415
+    from workers.story import everything
 
     return await everything(world.http, path)
 

@@ -31,7 +31,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables
 
 @app.command()
 def demo(
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running, with the story's lifecycles in it.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the stack running, with the story's lifecycles in it.")
+    ] = False,
     data_dir: DataDir = Path(".perennial/demo"),
 ) -> None:
     """Tell the gym's story, start to end, on real parts: quote, order, access, usage, invoices, dunning, renewal."""
@@ -44,7 +46,9 @@ def demo(
 def dev(
     port: Annotated[int, typer.Option(help="Port of the API.")] = 8080,
     data_dir: DataDir = Path(".perennial/dev"),
-    admin_key: Annotated[str | None, typer.Option(help="The admin API key; made and kept in the data folder if left out.")] = None,
+    admin_key: Annotated[
+        str | None, typer.Option(help="The admin API key; made and kept in the data folder if left out.")
+    ] = None,
 ) -> None:
     """The embedded stack, staying up: API, worker, Temporal, PostgreSQL, sandbox provider. Data survives."""
     from workers.dev import run_dev

@@ -6,15 +6,15 @@ harmless: the business id finds the first.
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from activities.ports import Lifecycles
 from domain.dunning import Collection
 from domain.order import Order
 from domain.quote import Quote
 from domain.subscription import Subscription
 from store.due import open_lifecycles
-from workers.lifecycles import TemporalLifecycles
 
 
-async def restart_everything(engine: AsyncEngine, lifecycles: TemporalLifecycles) -> dict[str, int]:
+async def restart_everything(engine: AsyncEngine, lifecycles: Lifecycles) -> dict[str, int]:
     """Start the workflow of everything that is open; answers how many there are of each kind.
 
     A subscription whose invoice still waits for its first charge gets it from its collection, which is open too.

@@ -5,8 +5,8 @@ with the line on which it stands.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -124,6 +124,20 @@ def read_scenario(path: Path) -> Scenario:
     """The scenario in `path`. Raises InvalidInput with the path and line of everything that is wrong."""
     document = read_document(path.read_text())
     return scenario_from(document, folder=path.parent)
+
+
+def ending_at(scenario: Scenario, now: datetime) -> Scenario:
+    """The same story moved by whole days so that its last day is the day before `now`, or today; it goes on until `now`."""
+    by = timedelta(days=(now - scenario.until).days)
+    steps = tuple(replace(step, at=step.at + by, fields=_moved(step.fields, by)) for step in scenario.steps)
+    return replace(scenario, starts=scenario.starts + by, until=now, steps=steps)
+
+
+def _moved(fields: Fields, by: timedelta) -> Fields:
+    return {
+        name: (datetime.fromisoformat(value) + by).isoformat() if name == "time" else value
+        for name, value in fields.items()
+    }
 
 
 def scenario_from(document: Document, *, folder: Path) -> Scenario:

@@ -6,7 +6,6 @@ Secrets show in no repr and in no error.
 import os
 import sys
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -98,10 +97,6 @@ class Settings(BaseSettings):
     )
 
     documents_dir: Path = Field(default=Path(".perennial/documents"), description="Where PDFs are kept.")
-    clock_offset: timedelta = Field(
-        default=timedelta(0),
-        description="Added to the wall clock, in seconds or as P30D; the same in every process. For demonstrations.",
-    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="The least that is logged."
     )

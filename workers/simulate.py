@@ -1,7 +1,7 @@
 """`perennial simulate`: scenarios through the real workflows on a time-skipping server and a throw-away database."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +18,7 @@ from workers.story import misses, tell
 
 
 @asynccontextmanager
-async def throw_away_world(scenario: Scenario) -> AsyncIterator[Simulation]:
+async def throw_away_world(scenario: Scenario) -> AsyncGenerator[Simulation]:
     """A world of its own for one scenario: PostgreSQL, Temporal and all, gone when the block is left."""
     with TemporaryDirectory(prefix="perennial-") as folder:
         postgres = EmbeddedPostgres(Path(folder) / "postgres", durable=False)
@@ -44,7 +44,7 @@ async def run_simulate(paths: list[Path], *, as_json: bool, out: TextIO, err: Te
         results.append(result)
         for miss in misses(result, scenario.expect):
             missed += 1
-            print(f"{scenario.name}: {miss}", file=err)  # noqa: T201
+            print(f"{scenario.name}: {miss}", file=err)
         if not as_json:
             print_result(result, out)
     if as_json:

@@ -10,7 +10,7 @@ then is done: the books say what is due (every open thing has its `next_action_a
 """
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -47,6 +47,11 @@ class Simulation:
         self.world = world
 
     @property
+    def now(self) -> datetime:
+        """The instant that the story has reached."""
+        return self._clock.now()
+
+    @property
     def client(self) -> Client:
         """The Temporal client of this world."""
         return self._env.client
@@ -67,6 +72,7 @@ class Simulation:
         if left > timedelta(0):
             await self._env.sleep(left)
         self._clock.move_to(at)
+        await self.world.sandbox.tick()
         await self.settle(at)
 
     async def settle(self, at: datetime) -> None:
@@ -78,20 +84,29 @@ class Simulation:
                 raise Stalled(", ".join(f"{kind} {id_} was due at {when:%F %T}" for kind, id_, when in due[:5]))
             await self._env.sleep(step)
             step = min(step * 2, timedelta(milliseconds=200))
+        await self.world.sandbox.payments.idle()
 
 
 @asynccontextmanager
-async def simulation(*, starts: datetime, database_url: str, folder: Path) -> AsyncIterator[Simulation]:
-    """A world whose clock stands at `starts`, on an empty migrated database; documents and mail go to `folder`."""
+async def simulation(
+    *, starts: datetime, database_url: str, folder: Path, sandbox_dir: Path | None = None, **options: str
+) -> AsyncGenerator[Simulation]:
+    """A world whose clock stands at `starts`, on an empty migrated database. What else it takes: `simulated_world`."""
     clock = StoryClock(starts)
     async with await start_time_skipping([plugin()]) as env:
         await register_search_attributes(env.client, SEARCH_ATTRIBUTES)
         offset = starts - await env.get_current_time()
         async with simulated_world(
-            env.client, database_url=database_url, clock=clock, offset=offset, task_queue=TASK_QUEUE, folder=folder
+            env.client,
+            database_url=database_url,
+            clock=clock,
+            offset=offset,
+            task_queue=TASK_QUEUE,
+            folder=folder,
+            sandbox_dir=sandbox_dir,
+            **options,
         ) as world:
-            worker = build_worker(env.client, world.doors, task_queue=TASK_QUEUE)
-            async with worker:
-                yield Simulation(env, world, clock, offset)
-
-
+            # Awaiting a workflow's result must not let the server skip: it would skip to the workflow's own time-out.
+            with env.auto_time_skipping_disabled():
+                async with build_worker(env.client, world.doors, task_queue=TASK_QUEUE):
+                    yield Simulation(env, world, clock, offset)

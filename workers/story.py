@@ -52,7 +52,9 @@ async def _prepare(scenario: Scenario, world: Simulation) -> None:
     catalog = scenario.catalog
     text = {"content": catalog} if isinstance(catalog, str) else None
     if text:
-        answer = await world.http.put("/v1/catalog", content=text["content"], headers={"content-type": "application/yaml"})
+        answer = await world.http.put(
+            "/v1/catalog", content=text["content"], headers={"content-type": "application/yaml"}
+        )
     else:
         answer = await world.http.put("/v1/catalog", json=catalog)
     _require(answer, "catalog")
@@ -73,7 +75,9 @@ async def _take(step: ScenarioStep, world: Simulation, told: Told) -> Entry:
     if request.answers_to == "checks":
         check = {"at": at, "customer": step.fields["customer"], "feature": step.fields["feature"], **body}
         told.answers["checks"].append(check)
-        told.entries.append({"at": at, "type": "check", **{name: check[name] for name in ("customer", "feature", "allowed")}})
+        told.entries.append(
+            {"at": at, "type": "check", **{name: check[name] for name in ("customer", "feature", "allowed")}}
+        )
     if request.answers_to == "usage":
         told.entries.append({"at": at, "type": "usage", "customer": step.fields["customer"], **body})
     return cast(Entry, body)
@@ -147,7 +151,8 @@ async def _result(scenario: Scenario, world: Simulation, told: Told) -> Entry:
 def _timeline(events: list[Entry], entries: list[Entry]) -> list[Entry]:
     """What the product recorded and what the driver saw, by instant; at one instant the record comes first."""
     recorded = [
-        {"at": event["at"], "type": event["type"], **{k: v for k, v in event.get("data", {}).items() if v}} for event in events
+        {"at": event["at"], "type": event["type"], **{k: v for k, v in event.get("data", {}).items() if v}}
+        for event in events
     ]
     return sorted(recorded + entries, key=lambda entry: entry["at"])
 

@@ -1,25 +1,195 @@
-"""Wiring: real parts behind every port, for the simulation and for the processes. The composition root."""
+"""Wiring: real parts behind every port. The composition root: nowhere else is a part made that another room uses."""
 
-from collections.abc import AsyncIterator
+import secrets
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
+from api.app import create_app
+from asyncpg import Pool, Record
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
-from workers.clock import StoryClock
+from activities.ports import Clock, Mail, ProvisioningTarget, StepAnswer
+from api.context import Context
+from domain.ids import derived_id
+from providers.documents import render_invoice, render_quote
+from providers.mail import FolderMail, SmtpMail
+from providers.provisioning import HttpProvisioning
+from providers.sandbox import Sandbox, create_sandbox, in_process
+from providers.stripe import StripePayments
+from store.access import ApiKey, Role, create_key
+from store.books import open_books
+from store.connections import engine_of, pool_of
+from workers.clock import StoryClock, WallClock
+from workers.lifecycles import TemporalLifecycles
+from workers.settings import Settings
 from workers.worker import Doors
+
+SANDBOX_KEY = "sk_test_sandbox"
+SANDBOX_SECRET = "whsec_sandbox"  # noqa: S105  (the sandbox's; it guards nothing)
+
+
+class NothingToProvision:
+    """Where no external target is configured, every step is done as soon as it is asked for."""
+
+    async def provision(self, *, order_id: str, step: str, payload: dict[str, str], key: str) -> StepAnswer:
+        """Done."""
+        return StepAnswer(state="done", detail="no external target")
+
+    async def undo(self, *, order_id: str, step: str, key: str) -> StepAnswer:
+        """Done."""
+        return StepAnswer(state="done", detail="no external target")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """What a process or a simulation works with: the doors, the API over them, and a client of that API."""
+    """What a simulation works with: the doors, a client of the API over them, and the sandbox behind them."""
 
     engine: AsyncEngine
     doors: Doors
     api: FastAPI
     http: httpx.AsyncClient
+    sandbox: Sandbox
+
+
+def doors_of(settings: Settings, engine: AsyncEngine, client: Client) -> Doors:
+    """The doors of a production worker."""
+    stripe_base = settings.stripe_api_base
+    return Doors(
+        open_books=open_books(engine),
+        lifecycles=TemporalLifecycles(client, task_queue=settings.task_queue),
+        payments=StripePayments(settings.stripe_api_key.get_secret_value(), address=stripe_base),
+        target=_target(settings),
+        mail=_mail(settings),
+        clock=WallClock(),
+    )
+
+
+def context_for(
+    settings: Settings, engine: AsyncEngine, pool: "Pool[Record]", client: Client, clock: Clock | None = None
+) -> Context:
+    """The doors of a production API."""
+    return _context(
+        engine=engine,
+        pool=pool,
+        client=client,
+        task_queue=settings.task_queue,
+        clock=clock or WallClock(),
+        wall=WallClock(),
+        webhook_secret=settings.stripe_webhook_secret.get_secret_value(),
+        offset=timedelta(0),
+        entropy=lambda: secrets.token_hex(16),
+    )
+
+
+@asynccontextmanager
+async def simulated_world(
+    client: Client,
+    *,
+    database_url: str,
+    clock: StoryClock,
+    offset: timedelta,
+    task_queue: str,
+    folder: Path,
+    sandbox_dir: Path | None = None,
+    secret: str = "pk_admin_of_a_throw_away_world",  # noqa: S107
+) -> AsyncGenerator[World]:
+    """The whole product in this process, on a story's clock: sandbox and API are called without a network.
+
+    The sandbox keeps its state in `sandbox_dir`, in memory without one; mails go to `folder`. `secret` is the admin key.
+    """
+    async with AsyncExitStack() as stack:
+        engine = engine_of(database_url)
+        stack.push_async_callback(engine.dispose)
+        pool = await pool_of(database_url)
+        stack.push_async_callback(pool.close)
+        numbers = iter(range(1, 1 << 62))
+        context = _context(
+            engine=engine,
+            pool=pool,
+            client=client,
+            task_queue=task_queue,
+            clock=clock,
+            wall=clock,
+            webhook_secret=SANDBOX_SECRET,
+            offset=offset,
+            entropy=lambda: f"{next(numbers):032x}",
+        )
+        api = create_app(context)
+        http = httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://perennial", timeout=60)
+        stack.push_async_callback(http.aclose)
+
+        async def deliver(body: bytes, signature: str) -> int:
+            headers = {"Stripe-Signature": signature, "Content-Type": "application/json"}
+            return (await http.post("/webhooks/stripe", content=body, headers=headers)).status_code
+
+        sandbox = create_sandbox(sandbox_dir, clock=clock.now, webhook_secret=SANDBOX_SECRET, webhook_target=deliver)
+        stack.callback(sandbox.close)
+        stack.push_async_callback(sandbox.payments.idle)
+        payments = StripePayments(SANDBOX_KEY, address="http://sandbox", transport=in_process(sandbox))
+        stack.push_async_callback(payments.close)
+        target = HttpProvisioning("http://sandbox", transport=in_process(sandbox))
+        stack.push_async_callback(target.close)
+        doors = Doors(
+            open_books=context.open_books,
+            lifecycles=TemporalLifecycles(client, task_queue=task_queue, offset=offset),
+            payments=payments,
+            target=target,
+            mail=FolderMail(folder / "mail"),
+            clock=clock,
+        )
+        await admin_key(pool, clock.now(), secret=secret)
+        http.headers["Authorization"] = f"Bearer {secret}"
+        yield World(engine=engine, doors=doors, api=api, http=http, sandbox=sandbox)
+
+
+async def admin_key(pool: "Pool[Record]", at: datetime, *, secret: str) -> None:
+    """Make sure that the admin key `secret` exists."""
+    key = ApiKey(id=derived_id("key", at, "admin", secret), role=Role.ADMIN, created_at=at, label="admin")
+    await create_key(pool, key, secret)
+
+
+def _context(
+    *,
+    engine: AsyncEngine,
+    pool: "Pool[Record]",
+    client: Client,
+    task_queue: str,
+    clock: Clock,
+    wall: Clock,
+    webhook_secret: str,
+    offset: timedelta,
+    entropy: Callable[[], str],
+) -> Context:
+    return Context(
+        engine=engine,
+        pool=pool,
+        open_books=open_books(engine),
+        temporal=client,
+        task_queue=task_queue,
+        clock=clock,
+        wall=wall,
+        entropy=entropy,
+        render_invoice=render_invoice,
+        render_quote=render_quote,
+        webhook_secret=webhook_secret,
+        offset=offset,
+    )
+
+
+def _target(settings: Settings) -> ProvisioningTarget:
+    if settings.provisioning_url is None:
+        return NothingToProvision()
+    key = settings.provisioning_api_key
+    return HttpProvisioning(settings.provisioning_url, api_key=key.get_secret_value() if key else None)
+
+
+def _mail(settings: Settings) -> Mail:
+    if settings.smtp_host is None:
+        return FolderMail(settings.documents_dir / "mail", sender=settings.mail_sender)
+    return SmtpMail(settings.smtp_host, settings.smtp_port, sender=settings.mail_sender)

@@ -38,9 +38,7 @@ def build_worker(client: Client, doors: Doors, *, task_queue: str) -> Worker:
     quoting = QuotingActivities(open_books=doors.open_books, lifecycles=doors.lifecycles)
     ordering = OrderingActivities(open_books=doors.open_books, target=doors.target, lifecycles=doors.lifecycles)
     billing = BillingActivities(open_books=doors.open_books)
-    customers = CustomerActivities(
-        open_books=doors.open_books, payments=doors.payments, lifecycles=doors.lifecycles
-    )
+    customers = CustomerActivities(open_books=doors.open_books, payments=doors.payments, lifecycles=doors.lifecycles)
     collecting = CollectingActivities(
         open_books=doors.open_books,
         payments=doors.payments,

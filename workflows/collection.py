@@ -72,7 +72,9 @@ class CollectionWorkflow:
         if action.kind is ActionKind.READ:
             self._now(
                 await workflow.execute_activity_method(
-                    CollectingActivities.look_up, LookUp(invoice_id=self._collection.invoice_id, at=action.at), **PROVIDER
+                    CollectingActivities.look_up,
+                    LookUp(invoice_id=self._collection.invoice_id, at=action.at),
+                    **PROVIDER,
                 )
             )
             if self._collection.next_action != action:

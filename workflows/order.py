@@ -70,7 +70,9 @@ class OrderWorkflow:
         if asked is None:
             self._due = wait_until
             if self._order.state is OrderState.WAITING:
-                await self._report(CallBack(order_id=self._order.id, step=step.name, done=False, at=wait_until, detail="no call back"))
+                await self._report(
+                    CallBack(order_id=self._order.id, step=step.name, done=False, at=wait_until, detail="no call back")
+                )
                 return False
             return True
         self._due = max(self._due, asked.command.at)
@@ -82,9 +84,7 @@ class OrderWorkflow:
 
     async def _provision(self, step: Step) -> None:
         command = DoStep(order_id=self._order.id, step=step.name, attempt=step.attempts + 1, at=self._due)
-        self._order = await workflow.execute_activity_method(
-            OrderingActivities.provision, command, **PROVIDER
-        )
+        self._order = await workflow.execute_activity_method(OrderingActivities.provision, command, **PROVIDER)
 
     async def _report(self, command: CallBack) -> Order:
         self._order = await workflow.execute_activity_method(OrderingActivities.call_back, command, **STORE)
@@ -93,10 +93,10 @@ class OrderWorkflow:
     async def _compensate(self) -> None:
         for step in self._order.to_undo:
             command = DoStep(order_id=self._order.id, step=step.name, attempt=1, at=self._due)
-            self._order = await workflow.execute_activity_method(
-                OrderingActivities.undo, command, **PROVIDER
-            )
-        self._order = await workflow.execute_activity_method(OrderingActivities.cancel_order, self._at(self._due), **STORE)
+            self._order = await workflow.execute_activity_method(OrderingActivities.undo, command, **PROVIDER)
+        self._order = await workflow.execute_activity_method(
+            OrderingActivities.cancel_order, self._at(self._due), **STORE
+        )
 
     async def _activate(self) -> None:
         self._order = await workflow.execute_activity_method(OrderingActivities.activate, self._at(self._due), **STORE)

@@ -45,7 +45,9 @@ class QuoteWorkflow:
         while True:
             asked = await self._inbox.next(self._expires_at(), self._offset, "offer is valid")
             if asked is None:
-                self._quote = await self._move(MoveQuote(quote_id=run.quote_id, move=Move.EXPIRE, at=self._last_instant()))
+                self._quote = await self._move(
+                    MoveQuote(quote_id=run.quote_id, move=Move.EXPIRE, at=self._last_instant())
+                )
             else:
                 self._quote = await asked.answered_by(self._carried_out(asked.command)) or self._quote
             if self._inbox.is_empty and (self._quote is None or not self._quote.is_open):

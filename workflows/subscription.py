@@ -59,9 +59,7 @@ class SubscriptionWorkflow:
     async def _settle(self, unsettled: Collection | None) -> None:
         if unsettled is None:
             return
-        command = ChargeInvoice(
-            invoice_id=unsettled.invoice_id, attempt=unsettled.attempts + 1, at=unsettled.issued_at
-        )
+        command = ChargeInvoice(invoice_id=unsettled.invoice_id, attempt=unsettled.attempts + 1, at=unsettled.issued_at)
         await workflow.execute_activity_method(CollectingActivities.settle, command, **PROVIDER)
 
     async def _close_period(self, run: SubscriptionRun) -> Billed:

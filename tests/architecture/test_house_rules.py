@@ -64,7 +64,8 @@ def activities() -> list[ast.AsyncFunctionDef]:
         node
         for path in (ROOT / "activities").glob("*.py")
         for node in functions(path)
-        if isinstance(node, ast.AsyncFunctionDef) and any("activity.defn" in ast.unparse(d) for d in node.decorator_list)
+        if isinstance(node, ast.AsyncFunctionDef)
+        and any("activity.defn" in ast.unparse(d) for d in node.decorator_list)
     ]
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from domain.calendar import Period
 from domain.catalog import Flat, PlanRef, Timing
@@ -182,6 +183,15 @@ class TestInvoices:
         with pytest.raises(AlreadyExists):
             async with open_books() as books:
                 await books.invoices.put(replace(s.invoice(2), number="IW-2026-000001"))
+
+    async def test_of_two_writers_of_one_invoice_the_second_has_to_look_again(self, open_books: OpenBooks):
+        await sold(open_books)
+        async with open_books() as first:
+            assert await first.invoices.find("inv_1") is None
+            async with open_books() as second:
+                await second.invoices.put(s.invoice(1))
+            with pytest.raises(IntegrityError):
+                await first.invoices.put(s.invoice(1))
 
     async def test_numbers_are_gapless_whoever_fails(self, open_books: OpenBooks):
         async def number(n: int) -> str | None:

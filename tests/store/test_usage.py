@@ -49,6 +49,13 @@ class TestRecord:
         assert sum(map(sum, answers)) == 200
         assert await pool.fetchval("SELECT count(*) FROM usage_events") == 200
 
+    async def test_a_number_that_json_cannot_say_is_kept_as_text(self, pool):
+        assert await record(pool, [used(1, float("inf")), used(2, float("nan"))], s.AT) == [True, True]
+        assert await pool.fetchval("SELECT array_agg(data ->> 'hours' ORDER BY id) FROM usage_events") == [
+            "Infinity",
+            "NaN",
+        ]
+
     async def test_any_json_comes_back_as_it_was(self, pool):
         data = {"hours": 1.5, "who": "Ä\n\"'\\ 😀", "list": [1, None, {"a": True}], "big": 12345678901234567890}
         await record(pool, [StoredEvent(customer_id="c", source="s", id="i", type="t", time=s.AT, data=data)], s.AT)

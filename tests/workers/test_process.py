@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workers.processes import all_gone, alive
+from tests.workers.processes import alive, all_gone, eventually
 from workers import process
 from workers.process import Child, DirectoryInUse, DirectoryLock, StartFailed, free_port, program, start_listening
 
@@ -58,9 +58,7 @@ def test_a_program_that_is_not_installed_is_named():
 async def test_a_child_is_stopped_together_with_what_it_started(tmp_path: Path):
     log = tmp_path / "child.log"
     child = await Child.spawn("child", python(PARENT_OF_ANOTHER), log=log)
-    async with asyncio.timeout(10):
-        while not log.read_text().strip():
-            await asyncio.sleep(0.02)
+    await eventually(lambda: log.read_text().strip() != "", "the other one's pid")
     grandchild = int(log.read_text())
     assert alive(grandchild)
     await child.stop(signal.SIGTERM)

@@ -1,0 +1,81 @@
+"""Answers: JSON out, pages, and how long a caller is willing to wait for what follows."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Annotated, TypeVar
+
+from fastapi import Depends, Query, Response
+from pydantic_core import to_json
+
+from api.reading import invalid
+from api.shapes import duration
+from api.showing import Shown
+from domain.errors import FieldError
+from store.lists import LARGEST_PAGE, Asked
+
+V = TypeVar("V")
+
+LONGEST_WAIT = timedelta(seconds=60)
+_FIRST_LOOK_S, _SLOWEST_LOOK_S = 0.02, 0.5
+
+
+class Answer(Response):
+    """JSON. `kept` is what an Idempotency-Key gives again where that differs: a secret is told once."""
+
+    media_type = "application/json"
+    kept: bytes | None = None
+
+
+def answer(body: Shown, status: int = 200, *, kept: Shown | None = None) -> Answer:
+    """`body` as JSON."""
+    response = Answer(to_json(body), status)
+    if kept is not None:
+        response.kept = to_json(kept)
+    return response
+
+
+def pdf(content: bytes, name: str) -> Response:
+    """A document to look at, or to save under `name`."""
+    return Response(
+        content, media_type="application/pdf", headers={"content-disposition": f'inline; filename="{name}"'}
+    )
+
+
+def _asked(
+    limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="How many at most.")] = 50,
+    cursor: Annotated[str | None, Query(max_length=100, description="`next_cursor` of the page before.")] = None,
+) -> Asked:
+    return Asked(limit=limit, cursor=cursor)
+
+
+Paged = Annotated[Asked, Depends(_asked)]
+
+
+def _wait(
+    wait: Annotated[str | None, Query(description="Wait for what follows, at most this long: PT10S.")] = None,
+) -> timedelta:
+    if wait is None:
+        return timedelta(0)
+    read = duration(wait)
+    if read is None or not timedelta(0) <= read <= LONGEST_WAIT:
+        raise invalid([FieldError(("wait",), "must be an ISO 8601 duration from PT0S to PT60S, such as PT10S")])
+    return read
+
+
+Wait = Annotated[timedelta, Depends(_wait)]
+
+
+async def settled(
+    read: Callable[[], Awaitable[V]], is_settled: Callable[[V], bool], *, first: V | None = None, within: timedelta
+) -> V:
+    """What `read` finds once it is settled, or when the wait is over; `first` is what is known already."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + within.total_seconds()
+    found = first if first is not None else await read()
+    pause = _FIRST_LOOK_S
+    while not is_settled(found) and (left := deadline - loop.time()) > 0:
+        await asyncio.sleep(min(pause, left))
+        pause = min(pause * 2, _SLOWEST_LOOK_S)
+        found = await read()
+    return found

@@ -1,0 +1,118 @@
+"""Showing money: invoices, payments, collections and the ledger as the JSON of contract sections 6 and 7. Pure."""
+
+from collections.abc import Iterable
+
+from api.showing import Shown, exact, instant, period, waiting
+from domain.dunning import Collection
+from domain.invoice import Invoice, LineItem
+from domain.payment import Payment
+from domain.tax import TaxAmount
+from store.balances import TrialBalance
+from store.lists import LedgerEntry
+
+
+def invoice(issued: Invoice, *, customer: str, subscription: str) -> Shown:
+    """An invoice; `customer` and `subscription` are their keys. `amount_due` stays when it is paid."""
+    return {
+        "id": issued.id,
+        "number": issued.number,
+        "customer": customer,
+        "subscription": subscription,
+        "issued_at": instant(issued.issued_at),
+        "due_at": instant(issued.due_at),
+        "period": period(issued.period, issued.timezone),
+        "currency": issued.currency,
+        "lines": [_line(line, issued.timezone) for line in issued.lines],
+        "subtotal": issued.subtotal.text,
+        "discount": issued.discount.text,
+        "taxes": [_tax(tax) for tax in issued.taxes],
+        "tax": issued.tax.text,
+        "total": issued.total.text,
+        "credits_applied": issued.credits_applied.text,
+        "amount_due": issued.amount_due.text,
+        "amount_paid": issued.amount_paid.text,
+        "outstanding": issued.outstanding.text,
+        "state": issued.state,
+        "paid_at": instant(issued.paid_at),
+    }
+
+
+def payment(attempt: Payment, *, invoice: str) -> Shown:
+    """One attempt at an invoice, named by its number; `method` is fit to show."""
+    return {
+        "id": attempt.id,
+        "invoice": invoice,
+        "amount": attempt.amount.text,
+        "currency": attempt.amount.currency,
+        "method": attempt.method_label or attempt.method,
+        "state": attempt.state,
+        "decline_code": attempt.decline_code,
+        "attempt": attempt.attempt,
+        "at": instant(attempt.at),
+    }
+
+
+def collection(
+    collected: Collection, *, invoice: str, customer: str, subscription: str, attempts: Iterable[Payment]
+) -> Shown:
+    """How an invoice with money due is collected: where it stands, what was tried, and what is still to be tried."""
+    return {
+        "invoice": invoice,
+        "invoice_id": collected.invoice_id,
+        "customer": customer,
+        "subscription": subscription,
+        "currency": collected.amount_due.currency,
+        "amount_due": collected.amount_due.text,
+        "issued_at": instant(collected.issued_at),
+        "due_at": instant(collected.due_at),
+        "state": collected.state,
+        "stuck_reason": collected.stuck_reason,
+        "cause": collected.cause,
+        "last_decline": collected.last_decline,
+        "suspended": collected.suspended,
+        "attempts": [payment(attempt, invoice=invoice) for attempt in attempts],
+        "retries_left": collected.retries_left if collected.is_open else 0,
+        **waiting(collected.waiting),
+    }
+
+
+def entry(leg: LedgerEntry, *, customer: str) -> Shown:
+    """One leg of a posting, on the side on which it stands."""
+    return {
+        "at": instant(leg.at),
+        "cause": leg.cause,
+        "customer": customer,
+        "account": leg.account,
+        "currency": leg.amount.currency,
+        "debit": leg.amount.text if leg.amount.minor > 0 else None,
+        "credit": (-leg.amount).text if leg.amount.minor < 0 else None,
+    }
+
+
+def trial_balance(books: TrialBalance) -> Shown:
+    """Every account's balance, and whether both sides are equal."""
+    return {
+        "balanced": books.balanced,
+        "accounts": [
+            {"account": row.account, "currency": row.currency, "debit": row.debit.text, "credit": row.credit.text}
+            for row in books.accounts
+        ],
+    }
+
+
+def _line(line: LineItem, timezone: str) -> Shown:
+    return {
+        "charge": line.charge,
+        "kind": line.kind,
+        "description": line.description,
+        "quantity": line.quantity,
+        "unit_amount": exact(line.unit_amount),
+        "amount": line.amount.text,
+        "period": period(line.period, timezone),
+        "proration": {"days": line.proration.days, "of": line.proration.of} if line.proration else None,
+        "tax_rate": exact(line.tax_rate),
+    }
+
+
+def _tax(tax: TaxAmount) -> Shown:
+    return {"rate": exact(tax.rate), "base": tax.base.text, "amount": tax.amount.text}

@@ -1,0 +1,175 @@
+"""The production processes: each reads the environment, does its one thing, and stops when it is asked to."""
+
+import asyncio
+import secrets
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import structlog
+import uvicorn
+from api.app import create_app
+from fastapi import FastAPI
+from pydantic import ValidationError
+from temporalio.client import Client
+
+from api.price_book import read_price_book
+from domain.errors import InvalidInput
+from domain.ids import derived_id
+from providers.sandbox import create_sandbox, http_call_back
+from store.access import ApiKey, Role, create_key
+from store.books import open_books
+from store.connections import engine_of, pool_of
+from store.migrate import migrate
+from workers.clock import WallClock
+from workers.logging import configure_logging
+from workers.plugin import plugin
+from workers.restart import restart_everything
+from workers.settings import ProcessName, Settings, variable
+from workers.temporal_server import register_search_attributes
+from workers.wiring import SANDBOX_SECRET, admin_key, context_for, doors_of
+from workers.worker import build_worker
+from workflows.names import SEARCH_ATTRIBUTES
+
+log = structlog.get_logger()
+
+
+def read_settings(process: ProcessName) -> Settings:
+    """What the environment says. Raises InvalidInput with one line that names each variable that is wrong or missing."""
+    try:
+        settings = Settings()  # pyright: ignore[reportCallIssue]  (pydantic-settings reads what is required)
+    except ValidationError as error:
+        wrong = "; ".join(f"{variable(str(e['loc'][0]))}: {e['msg']}" for e in error.errors())
+        raise InvalidInput(wrong) from error
+    if missing := settings.missing_for(process):
+        raise InvalidInput(f"{process} needs {', '.join(missing)}")
+    configure_logging(settings)
+    return settings
+
+
+async def connected(settings: Settings) -> Client:
+    """A client of the configured Temporal, with our plugin."""
+    return await Client.connect(settings.temporal_address, namespace=settings.temporal_namespace, plugins=[plugin()])
+
+
+async def serve_api() -> int:
+    """Serve the API until asked to stop."""
+    settings = read_settings("api")
+    async with api_of(settings) as app:
+        await serve(app, host=settings.api_host, port=settings.api_port)
+    return 0
+
+
+@asynccontextmanager
+async def api_of(settings: Settings) -> AsyncGenerator[FastAPI]:
+    """The API over the configured stores."""
+    client = await connected(settings)
+    engine = engine_of(settings.database_url, name="perennial-api")
+    pool = await pool_of(settings.database_url, name="perennial-api")
+    try:
+        if settings.admin_key is not None:
+            await admin_key(pool, WallClock().now(), secret=settings.admin_key.get_secret_value())
+        yield create_app(context_for(settings, engine, pool, client))
+    finally:
+        await pool.close()
+        await engine.dispose()
+
+
+async def serve_worker() -> int:
+    """Run workflows and activities until asked to stop; what is open in the books is running when it begins."""
+    settings = read_settings("worker")
+    client = await connected(settings)
+    await register_search_attributes(client, SEARCH_ATTRIBUTES)
+    engine = engine_of(settings.database_url, name="perennial-worker")
+    doors = doors_of(settings, engine, client)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with build_worker(client, doors, task_queue=settings.task_queue):
+        restarted = await restart_everything(engine, doors.lifecycles)
+        log.info("worker_ready", **restarted)
+        await stop.wait()
+    await engine.dispose()
+    return 0
+
+
+async def serve_sandbox(*, port: int, data_dir: Path, webhook_url: str) -> int:
+    """Serve the sandbox payment provider and provisioning target, on the wall's clock."""
+    api = webhook_url.removesuffix("/webhooks/stripe")
+    sandbox = create_sandbox(
+        data_dir,
+        clock=WallClock().now,
+        webhook_secret=SANDBOX_SECRET,
+        webhook_target=webhook_url,
+        call_back=http_call_back(api, (data_dir / "admin.key").read_text().strip()),
+    )
+    await serve(sandbox, host="127.0.0.1", port=port, grace=1)
+    return 0
+
+
+async def serve(app: object, *, host: str, port: int, grace: int = 10) -> None:
+    """Serve an ASGI application until SIGTERM or SIGINT; requests under way have `grace` seconds to end."""
+    config = uvicorn.Config(
+        app,  # pyright: ignore[reportArgumentType]
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=grace,
+    )
+    await uvicorn.Server(config).serve()
+
+
+async def run_migrate() -> int:
+    """Bring the configured database to this version's schema."""
+    settings = read_settings("migrate")
+    await migrate(settings.database_url)
+    return 0
+
+
+async def run_apply(file: Path) -> int:
+    """Load a price book into the configured database."""
+    settings = read_settings("migrate")
+    book = read_price_book(file.read_text())
+    engine = engine_of(settings.database_url)
+    try:
+        async with open_books(engine)() as books:
+            applied = await books.catalog.apply(book, WallClock().now())
+    finally:
+        await engine.dispose()
+    print("\n".join(f"{plan.key} version {plan.version}" for plan in applied.plans))  # noqa: T201
+    return 0
+
+
+async def run_create_key(*, role: str, customer: str | None, approvers: tuple[str, ...]) -> int:
+    """Make an API key in the configured database and print its secret, once."""
+    if role not in set(Role):
+        raise InvalidInput(f"--role {role}: one of {', '.join(Role)}")
+    if (role == Role.CUSTOMER) != (customer is not None):
+        raise InvalidInput("--customer goes with the role customer, and with no other")
+    settings = read_settings("migrate")
+    engine = engine_of(settings.database_url)
+    pool = await pool_of(settings.database_url)
+    try:
+        customer_id = None
+        if customer is not None:
+            async with open_books(engine)() as books:
+                customer_id = (await books.customers.get(customer)).id
+        secret = f"pk_{role}_{secrets.token_hex(16)}"
+        at = WallClock().now()
+        key = ApiKey(
+            id=derived_id("key", at, secret),
+            role=Role(role),
+            customer_id=customer_id,
+            approvers=approvers,
+            created_at=at,
+            label="made by perennial keys create",
+        )
+        await create_key(pool, key, secret)
+    finally:
+        await pool.close()
+        await engine.dispose()
+    print(secret)  # noqa: T201
+    return 0
