@@ -1,3 +1,195 @@
-"""Documents: what an invoice or a quote says on paper, chosen and worded from the books (domain.document)."""
+"""Documents: what an invoice or a quote says on paper, chosen and worded from the books.
+
+    invoice, customer, price book ──► InvoiceDocument ──► a renderer
+    quote, plans, customer, price book ──► QuoteDocument, with the first invoice as an estimate
+
+Nothing is decided here: amounts are the invoice's own, and the estimate is drafted by the code that will bill.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
+from fractions import Fraction
+
+from api.phrases import Phrases
+from domain import document as paper
+from domain.calendar import local_day
+from domain.catalog import Charge, Entity, Plan, PriceBook, Timing
+from domain.customer import Customer
+from domain.drafting import draft_invoice, measures
+from domain.errors import DomainError
+from domain.invoice import Invoice, LineItem, LineKind
+from domain.money import plain
+from domain.payment import Payment, PaymentState
+from domain.quote import Quote, QuoteLine
+from domain.rating import Usage
+from domain.subscription import Item, Plans, activated, opened
+from domain.tax import TaxAmount, tax_rate
 
 
+def invoice_document(
+    invoice: Invoice, *, customer: Customer, book: PriceBook, payments: Sequence[Payment] = ()
+) -> paper.InvoiceDocument:
+    """The invoice as its customer reads it; `payments` are the attempts at it."""
+    issued_at = invoice.issued_at
+    issued_on = local_day(issued_at, invoice.timezone) if issued_at else invoice.period.starts_on
+    taken = next((p for p in reversed(payments) if p.state is PaymentState.SUCCEEDED), None)
+    return paper.InvoiceDocument(
+        language=paper.Language(book.entity.language),
+        seller=_seller(book.entity),
+        customer=_recipient(customer),
+        number=invoice.number,
+        issued_on=issued_on,
+        due_on=local_day(invoice.due_at, invoice.timezone) if invoice.due_at else issued_on,
+        currency=invoice.currency,
+        lines=tuple(_invoice_lines(invoice)),
+        subtotal=invoice.subtotal.text,
+        discount=invoice.discount.text,
+        taxes=_taxes(invoice.taxes),
+        total=invoice.total.text,
+        credits_applied=invoice.credits_applied.text,
+        amount_due=invoice.amount_due.text,
+        standing=paper.Standing(invoice.state),
+        period=invoice.period,
+        paid_on=local_day(invoice.paid_at, invoice.timezone) if invoice.paid_at else None,
+        payment_method=taken.method_label if taken else customer.method_label,
+    )
+
+
+def quote_document(
+    quote: Quote, *, customer: Customer, book: PriceBook, plans: Plans, at: datetime
+) -> paper.QuoteDocument:
+    """The offer as its customer reads it, with what the first invoice would say if it were accepted at `at`."""
+    says = Phrases(paper.Language(book.entity.language))
+    accepted_at = quote.accepted_at
+    return paper.QuoteDocument(
+        language=says.language,
+        seller=_seller(book.entity),
+        customer=_recipient(customer),
+        number=quote.key,
+        issued_on=local_day(quote.created_at, customer.timezone),
+        # Valid until an instant: the day of the last moment before it is the last day.
+        valid_until=local_day(quote.valid_until - timedelta(microseconds=1), customer.timezone),
+        currency=quote.currency,
+        lines=tuple(_offered(line, plans[line.plan], says) for line in quote.lines),
+        estimate=_estimate(quote, customer, book, plans, accepted_at or at),
+        terms=says.terms(inclusive=book.inclusive, metered=any(plan.is_metered for plan in plans.values())),
+        accepted_by=quote.accepted_by,
+        accepted_on=local_day(accepted_at, customer.timezone) if accepted_at else None,
+    )
+
+
+def _seller(entity: Entity) -> paper.Seller:
+    return paper.Seller(
+        legal_name=entity.legal_name, country=entity.country, tax_id=entity.tax_id, address=entity.address
+    )
+
+
+def _recipient(customer: Customer) -> paper.Recipient:
+    return paper.Recipient(
+        name=customer.name, country=customer.country, address=customer.address, tax_id=customer.tax_id
+    )
+
+
+def _taxes(taxes: Iterable[TaxAmount]) -> tuple[paper.DocumentTax, ...]:
+    return tuple(paper.DocumentTax(rate=plain(tax.rate), base=tax.base.text, amount=tax.amount.text) for tax in taxes)
+
+
+def _invoice_lines(invoice: Invoice) -> list[paper.DocumentLine]:
+    """The lines with each discount below what it is taken from."""
+    discounts = [line for line in invoice.lines if line.kind is LineKind.DISCOUNT]
+    rows: list[paper.DocumentLine] = []
+    for line in invoice.lines:
+        if line.kind is LineKind.DISCOUNT:
+            continue
+        rows.append(_row(line))
+        for less in [one for one in discounts if _is_off(one, line)][:1]:
+            discounts.remove(less)
+            rows.append(_row(less, is_discount=True))
+    return rows + [_row(less) for less in discounts]
+
+
+def _is_off(discount: LineItem, line: LineItem) -> bool:
+    return discount.description.endswith(line.description) and discount.period == line.period
+
+
+def _row(line: LineItem, *, is_discount: bool = False) -> paper.DocumentLine:
+    return paper.DocumentLine(
+        description=line.description,
+        amount=line.amount.text,
+        quantity=None if is_discount else line.quantity,
+        unit_amount=None if is_discount or line.unit_amount is None else plain(line.unit_amount),
+        period=None if is_discount else line.period,
+        prorated=(line.proration.days, line.proration.of) if line.proration and not is_discount else None,
+        is_discount=is_discount,
+    )
+
+
+def _offered(line: QuoteLine, plan: Plan, says: Phrases) -> paper.QuoteLine:
+    return paper.QuoteLine(
+        plan=plan.name,
+        quantity=plain(line.quantity),
+        prices=tuple(_price(charge, plan, says) for charge in plan.charges),
+        discounts=tuple(says.discount(less, plan.currency) for less in line.discounts),
+        term=says.term(plan),
+    )
+
+
+def _price(charge: Charge, plan: Plan, says: Phrases) -> paper.QuotePrice:
+    """One list price; where no single amount says it, the description does."""
+    name = charge.name or charge.key
+    every = says.once if charge.timing is Timing.ONCE else says.every(plan.interval, plan.interval_count)
+    match charge.model:
+        case "flat":
+            return paper.QuotePrice(description=name, amount=plain(charge.amount), unit=every)
+        case "per_unit":
+            unit = says.each if charge.is_usage else f"{says.each}, {every}"
+            return paper.QuotePrice(description=name, amount=plain(charge.unit_amount), unit=unit)
+        case "package":
+            unit = says.packages_of(plain(charge.package_size))
+            return paper.QuotePrice(description=name, amount=plain(charge.package_amount), unit=unit)
+        case "commitment":
+            return paper.QuotePrice(description=name, amount=plain(charge.amount), unit=says.committed)
+        case _:
+            return paper.QuotePrice(description=f"{name}: {says.by_model(charge.model)}")
+
+
+def _estimate(quote: Quote, customer: Customer, book: PriceBook, plans: Plans, at: datetime) -> paper.Estimate | None:
+    """The first invoice, drafted as it will be; None where there is none to draft."""
+    items = tuple(
+        Item(position=position, plan=line.plan, quantity=line.quantity, discounts=line.discounts)
+        for position, line in enumerate(quote.lines)
+    )
+    try:
+        sold = activated(
+            id=quote.id,
+            key=quote.key,
+            order_id=quote.id,
+            customer_id=customer.id,
+            timezone=customer.timezone,
+            items=items,
+            plans=plans,
+            at=at,
+        )
+        turn = opened(sold, plans)
+        unused = {measure: Usage(quantity=Fraction(0)) for measure in measures(turn.parts, (), plans)}
+        draft = draft_invoice(
+            sold,
+            turn,
+            plans,
+            measured=unused,
+            tax_rate=tax_rate(book.taxes, customer.country),
+            inclusive=book.inclusive,
+        ).invoice
+    except DomainError:
+        return None
+    return None if draft is None else _estimated(draft, local_day(turn.issue_at, customer.timezone))
+
+
+def _estimated(draft: Invoice, issued_on: date) -> paper.Estimate:
+    return paper.Estimate(
+        subtotal=draft.subtotal.text,
+        discount=draft.discount.text,
+        taxes=_taxes(draft.taxes),
+        total=draft.total.text,
+        issued_on=issued_on,
+    )

@@ -29,6 +29,7 @@ from workers.clock import StoryClock, WallClock
 from workers.lifecycles import TemporalLifecycles
 from workers.settings import Settings
 from workers.worker import Doors
+from workflows.options import PROVIDER_CALL
 
 SANDBOX_KEY = "sk_test_sandbox"
 SANDBOX_SECRET = "whsec_sandbox"  # noqa: S105  (the sandbox's; it guards nothing)
@@ -63,7 +64,11 @@ def doors_of(settings: Settings, engine: AsyncEngine, client: Client) -> Doors:
     return Doors(
         open_books=open_books(engine),
         lifecycles=TemporalLifecycles(client, task_queue=settings.task_queue),
-        payments=StripePayments(settings.stripe_api_key.get_secret_value(), address=stripe_base),
+        payments=StripePayments(
+            settings.stripe_api_key.get_secret_value(),
+            address=stripe_base,
+            timeout_seconds=PROVIDER_CALL.total_seconds(),
+        ),
         target=_target(settings),
         mail=_mail(settings),
         clock=WallClock(),
@@ -186,7 +191,11 @@ def _target(settings: Settings) -> ProvisioningTarget:
     if settings.provisioning_url is None:
         return NothingToProvision()
     key = settings.provisioning_api_key
-    return HttpProvisioning(settings.provisioning_url, api_key=key.get_secret_value() if key else None)
+    return HttpProvisioning(
+        settings.provisioning_url,
+        api_key=key.get_secret_value() if key else None,
+        timeout_seconds=PROVIDER_CALL.total_seconds(),
+    )
 
 
 def _mail(settings: Settings) -> Mail:

@@ -10,10 +10,12 @@ from temporalio.common import RetryPolicy
 from temporalio.workflow import ActivityConfig
 
 STORE = ActivityConfig(
-    start_to_close_timeout=timedelta(seconds=30),
+    start_to_close_timeout=timedelta(seconds=20),
     retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(minutes=1)),
 )
+# A worker that dies is missed after this time; at most three calls are made in it, each with PROVIDER_CALL to answer.
+PROVIDER_CALL = timedelta(seconds=8)
 PROVIDER = ActivityConfig(
-    start_to_close_timeout=timedelta(seconds=60),
+    start_to_close_timeout=timedelta(seconds=30),
     retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1)),
 )

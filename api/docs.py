@@ -1,0 +1,87 @@
+"""Docs: what /docs and /openapi.json say besides paths: examples, error codes, and the appendix of every refusal."""
+
+from typing import Any, cast
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from api.problems import MEDIA_TYPE, catalogue
+from api.showing import Shown
+
+Responses = dict[int | str, dict[str, Any]]
+
+_INTRODUCTION = """Quote to cash. Amounts, prices and quantities are decimal strings, instants RFC 3339 in UTC.
+
+Send `Authorization: Bearer <api key>`. Every POST but `/v1/usage` takes `Idempotency-Key`: the same key and body get
+the first answer again. Every resource is addressed by its id or by its owner's own `key`. Lists are newest first:
+`?limit=&cursor=`. Every error is `application/problem+json` with a stable `code`.
+
+## Codes
+
+| status | code | meaning |
+| --- | --- | --- |
+"""
+_EVERYWHERE = {401: "No API key, or a bad one.", 403: "The role does not include this."}
+
+
+def says(example: object, *, status: int = 200, description: str = "As asked for.", codes: str = "") -> Responses:
+    """A route's answers: one that went well, with an example, and the refusals that are its own (`codes`, by spaces)."""
+    told: Responses = {
+        status: {"description": description, "content": {"application/json": {"example": example}}},
+        **{code: _problem(text) for code, text in _EVERYWHERE.items()},
+    }
+    by_status: dict[int, list[str]] = {}
+    known = {code: number for number, code, _ in catalogue()}
+    for code in codes.split():
+        by_status.setdefault(known[code], []).append(code)
+    return told | {number: _problem(", ".join(f"`{code}`" for code in names)) for number, names in by_status.items()}
+
+
+def document(app: FastAPI) -> None:
+    """Let `app` describe itself, with the appendix of codes and the one way to authenticate."""
+
+    def openapi() -> Shown:
+        if app.openapi_schema is None:
+            schema = get_openapi(title="Perennial", version="1", description=_description(), routes=app.routes)
+            components = cast(Shown, schema.setdefault("components", {}))
+            components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+            components["schemas"] = {**cast(Shown, components.get("schemas", {})), "Problem": _PROBLEM}
+            schema["security"] = [{"key": []}]
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = openapi
+
+
+def _description() -> str:
+    rows = [f"| {status} | `{code}` | {meaning} |" for status, code, meaning in catalogue()]
+    return _INTRODUCTION + "\n".join(rows)
+
+
+def _problem(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+
+
+_PROBLEM = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference", "examples": ["/problems/quote_expired"]},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string", "examples": ["quote_expired"]},
+        "errors": {
+            "type": "array",
+            "description": "What is malformed, where.",
+            "items": {
+                "type": "object",
+                "required": ["loc", "msg"],
+                "properties": {
+                    "loc": {"type": "array", "items": {"type": ["string", "integer"]}},
+                    "msg": {"type": "string"},
+                },
+            },
+        },
+    },
+}

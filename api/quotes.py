@@ -1,0 +1,337 @@
+"""Quotes: offers, and the decisions on their way to an order."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Any
+
+from fastapi import Query, Request, Response
+from pydantic import Field, StringConstraints
+
+from api import showing
+from api.access import Call, Calling
+from api.answers import Paged, Wait, answer, pdf
+from api.bodies import Body
+from api.context import Context, Doors
+from api.customers import named as customer_named
+from api.docs import says
+from api.documents import quote_document
+from api.endpoint import router
+from api.naming import keys_of
+from api.offers import offer_errors
+from api.orders import followed
+from api.reading import invalid
+from api.sending import NotRunning, Start, send
+from domain.customer import Customer
+from domain.errors import AlreadyExists, FieldError, InvalidState, NotFound
+from domain.ids import derived_id
+from domain.quote import VALID_FOR, Quote, QuoteState
+from store.access import Role
+from store.lists import list_quotes
+from workflows import names
+from workflows.quote import AcceptQuote, Move, MoveQuote, Offer, OfferedLine, QuoteRun, QuoteWorkflow
+
+routes = router("quotes")
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewQuote:
+    """An offer as it is asked for."""
+
+    customer: str
+    lines: tuple[OfferedLine, ...]
+    key: str | None = None
+    valid_for: timedelta = VALID_FOR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """The whole new set of lines."""
+
+    lines: tuple[OfferedLine, ...]
+    valid_for: timedelta = VALID_FOR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """In whose name it is decided; a key that carries one approver's name needs not say it."""
+
+    approver: Annotated[Name | None, Field(alias="as")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acceptance:
+    """Who takes the offer, as they call themselves."""
+
+    accepted_by: Name | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nothing:
+    """A verb that takes nothing."""
+
+
+_LINES = [{"plan": "all-access", "quantity": 1, "discounts": [{"percent": "10", "periods": 3}]}]
+_EXAMPLE = {"id": "quo_0195…", "key": "q1", "customer": "ada", "state": "draft", "lines": _LINES}
+_ORDER = {"id": "ord_0195…", "key": "q1", "customer": "ada", "state": "provisioning"}
+_NEW = Body(NewQuote, example={"key": "q1", "customer": "ada", "lines": _LINES})
+_REVISION = Body(Revision, example={"lines": _LINES})
+_DECISION = Body(Decision, example={"as": "finance"}, optional=True)
+_ACCEPTANCE = Body(Acceptance, example={"accepted_by": "Ada"}, optional=True)
+_NOTHING = Body(Nothing, example={}, optional=True)
+_REFUSALS = "not_found invalid_state quote_expired"
+
+
+@routes.post(
+    "/v1/quotes",
+    status_code=201,
+    openapi_extra=_NEW.docs,
+    responses=says(
+        _EXAMPLE, status=201, codes="not_found already_exists currency_mismatch mixed_cadence invalid_input"
+    ),
+)
+async def create_quote(request: Request, context: Doors, call: Calling) -> Response:
+    """Make an offer."""
+    new = await _NEW(request)
+    customer = await customer_named(context, call, new.customer)
+    errors = offer_errors(new.lines, new.valid_for, customer.currency, key=new.key)
+    if errors:
+        raise invalid(errors)
+    quote, is_new = await _offered(context, call, new, customer)
+    return answer(showing.quote(quote, customer=customer.key), 201 if is_new else 200)
+
+
+@routes.get("/v1/quotes", responses=says({"data": [_EXAMPLE], "next_cursor": None}))
+async def get_quotes(
+    context: Doors,
+    call: Calling,
+    asked: Paged,
+    customer: str | None = None,
+    state: Annotated[QuoteState | None, Query()] = None,
+) -> Response:
+    """Quotes, newest first."""
+    page = await list_quotes(context.engine, asked, customer=call.customer_id or customer, state=state)
+    keys = await keys_of(context, (quote.customer_id for quote in page.data))
+    shown = (showing.quote(quote, customer=keys[quote.customer_id]) for quote in page.data)
+    return answer(showing.page(shown, page.next_cursor))
+
+
+@routes.get("/v1/quotes/{id}", responses=says(_EXAMPLE, codes="not_found"))
+async def get_quote(id: str, context: Doors, call: Calling) -> Response:
+    """One quote."""
+    return await _shown(context, await _named(context, call, id))
+
+
+@routes.get("/v1/quotes/{id}/pdf", responses={200: {"content": {"application/pdf": {}}}})
+async def get_quote_pdf(id: str, context: Doors, call: Calling) -> Response:
+    """The quote as its customer reads it."""
+    quote = await _named(context, call, id)
+    async with context.open_books() as books:
+        customer = await books.customers.get(quote.customer_id)
+        book = await books.catalog.current()
+        plans = await books.catalog.plans(line.plan for line in quote.lines)
+    document = quote_document(quote, customer=customer, book=book, plans=plans, at=call.at)
+    return pdf(context.render_quote(document), f"{quote.key}.pdf")
+
+
+@routes.post("/v1/quotes/{id}/submit", openapi_extra=_NOTHING.docs, responses=says(_EXAMPLE, codes=_REFUSALS))
+async def submit_quote(id: str, request: Request, context: Doors, call: Calling, wait: Wait) -> Response:
+    """Hand the quote in for decision; approved at once when it needs none."""
+    await _NOTHING(request)
+    return await _moved(context, call, id, Move.SUBMIT, lambda quote: quote.submitted(call.at))
+
+
+@routes.post("/v1/quotes/{id}/withdraw", openapi_extra=_NOTHING.docs, responses=says(_EXAMPLE, codes=_REFUSALS))
+async def withdraw_quote(id: str, request: Request, context: Doors, call: Calling, wait: Wait) -> Response:
+    """Take the offer back."""
+    await _NOTHING(request)
+    return await _moved(context, call, id, Move.WITHDRAW, lambda quote: quote.withdrawn(call.at))
+
+
+@routes.post(
+    "/v1/quotes/{id}/approve",
+    openapi_extra=_DECISION.docs,
+    responses=says(_EXAMPLE, codes=_REFUSALS + " not_an_approver"),
+)
+async def approve_quote(id: str, request: Request, context: Doors, call: Calling, wait: Wait) -> Response:
+    """Decide for the quote, in the name of one of its approvers."""
+    name = _approver(call, await _DECISION(request))
+    return await _moved(context, call, id, Move.APPROVE, lambda quote: quote.approved_by(name, call.at), name)
+
+
+@routes.post(
+    "/v1/quotes/{id}/reject",
+    openapi_extra=_DECISION.docs,
+    responses=says(_EXAMPLE, codes=_REFUSALS + " not_an_approver"),
+)
+async def reject_quote(id: str, request: Request, context: Doors, call: Calling, wait: Wait) -> Response:
+    """Decide against the quote, in the name of one of its approvers."""
+    name = _approver(call, await _DECISION(request))
+    return await _moved(context, call, id, Move.REJECT, lambda quote: quote.rejected_by(name, call.at), name)
+
+
+@routes.post(
+    "/v1/quotes/{id}/revise",
+    openapi_extra=_REVISION.docs,
+    responses=says(_EXAMPLE, codes=_REFUSALS + " currency_mismatch mixed_cadence invalid_input"),
+)
+async def revise_quote(id: str, request: Request, context: Doors, call: Calling, wait: Wait) -> Response:
+    """Replace the lines of an open quote; it is a draft again, and decisions made so far are void."""
+    revision = await _REVISION(request)
+    quote = await _named(context, call, id)
+    errors = offer_errors(revision.lines, revision.valid_for, quote.currency)
+    if errors:
+        raise invalid(errors)
+    command = Offer(
+        quote_id=quote.id,
+        key=quote.key,
+        customer=quote.customer_id,
+        lines=revision.lines,
+        at=call.at,
+        valid_for=revision.valid_for,
+        actor=call.actor,
+    )
+    # Nothing of a closed quote can be revised, its own lines neither.
+    closed = _refusing("revised")
+    return await _shown(context, await _told(context, call, quote, QuoteWorkflow.revise, command, closed))
+
+
+@routes.post(
+    "/v1/quotes/{id}/accept",
+    status_code=202,
+    openapi_extra=_ACCEPTANCE.docs,
+    responses=says(_ORDER, status=202, codes=_REFUSALS + " approval_required"),
+)
+async def accept_quote(id: str, request: Request, context: Doors, call: Calling, wait: Wait) -> Response:
+    """Take the offer. Answers with its order once that is recorded, again and again."""
+    acceptance = await _ACCEPTANCE(request)
+    quote = await _named(context, call, id)
+    if quote.state is not QuoteState.ACCEPTED:
+        accepted_by = acceptance.accepted_by or await _customer_name(context, quote)
+        command = AcceptQuote(quote_id=quote.id, accepted_by=accepted_by, at=call.at, actor=call.actor)
+        quote = await _told(context, call, quote, QuoteWorkflow.accept, command, _refusing("accepted"))
+    return await followed(context, quote.order_id or quote.key, wait, status=202)
+
+
+async def _named(context: Context, call: Call, name: str) -> Quote:
+    async with context.open_books() as books:
+        quote = await books.quotes.get(name)
+    call.sees(quote.customer_id, f"quote {name}")
+    return quote
+
+
+async def _customer_name(context: Context, quote: Quote) -> str:
+    async with context.open_books() as books:
+        return (await books.customers.get(quote.customer_id)).name
+
+
+async def _shown(context: Context, quote: Quote) -> Response:
+    keys = await keys_of(context, [quote.customer_id])
+    return answer(showing.quote(quote, customer=keys[quote.customer_id]))
+
+
+async def _offered(context: Context, call: Call, new: NewQuote, customer: Customer) -> tuple[Quote, bool]:
+    """The quote, and whether it is new: a key that is taken by the same offer answers with that."""
+    key = new.key or f"q-{call.token[:12]}"
+    known = await _same_offer(context, key, new, customer)
+    if known is not None:
+        return known, False
+    command = Offer(
+        quote_id=derived_id("quo", call.at, "key", key),
+        key=key,
+        customer=customer.id,
+        lines=new.lines,
+        at=call.at,
+        valid_for=new.valid_for,
+        actor=call.actor,
+    )
+    start = Start(
+        run=QuoteWorkflow.run,
+        message=QuoteRun(quote_id=command.quote_id, offset=context.offset),
+        customer_id=customer.id,
+        state=QuoteState.DRAFT,
+    )
+    to = names.quote_workflow(command.quote_id)
+    try:
+        return await send(
+            context, QuoteWorkflow.offer, command, to=to, token=call.token, answer=Quote, start=start
+        ), True
+    except AlreadyExists:
+        # Somebody was faster: what counts is whether they meant the same.
+        known = await _same_offer(context, key, new, customer)
+        if known is None:
+            raise
+        return known, False
+
+
+async def _same_offer(context: Context, key: str, new: NewQuote, customer: Customer) -> Quote | None:
+    """The quote of that key; None when there is none. Raises AlreadyExists when it offers something else."""
+    async with context.open_books() as books:
+        try:
+            quote = await books.quotes.get(key)
+        except NotFound:
+            return None
+    lines = [(line.plan.key, line.quantity, line.discounts) for line in quote.lines]
+    asked = [(line.plan, line.quantity, line.discounts) for line in new.lines]
+    if quote.key != key or quote.customer_id != customer.id or lines != asked:
+        raise AlreadyExists(f"quote {key} exists with other content")
+    return quote
+
+
+async def _moved(
+    context: Context, call: Call, name: str, move: Move, rule: Callable[[Quote], Quote], approver: str = ""
+) -> Response:
+    quote = await _named(context, call, name)
+    command = MoveQuote(quote_id=quote.id, move=move, at=call.at, approver=approver, actor=call.actor)
+    return await _shown(context, await _told(context, call, quote, QuoteWorkflow.move, command, rule))
+
+
+async def _told(
+    context: Context,
+    call: Call,
+    quote: Quote,
+    update: Callable[..., Any],
+    command: object,
+    rule: Callable[[Quote], Quote],
+) -> Quote:
+    """The quote after `command`. Where no workflow runs, `rule` says why not; an open quote is run again from its record."""
+    to = names.quote_workflow(quote.id)
+    try:
+        return await send(context, update, command, to=to, token=call.token, answer=Quote)
+    except NotRunning:
+        async with context.open_books() as books:
+            quote = await books.quotes.get(quote.id)
+        if not quote.is_open:
+            return rule(quote)
+    start = Start(
+        run=QuoteWorkflow.run,
+        message=QuoteRun(quote_id=quote.id, quote=quote, offset=context.offset),
+        customer_id=quote.customer_id,
+        state=quote.state,
+    )
+    return await send(context, update, command, to=to, token=call.token, answer=Quote, start=start)
+
+
+def _refusing(verb: str) -> Callable[[Quote], Quote]:
+    """The rule of a verb that only open quotes know; one that is accepted meanwhile is what was asked for."""
+
+    def rule(quote: Quote) -> Quote:
+        if verb == "accepted" and quote.state is QuoteState.ACCEPTED:
+            return quote
+        raise InvalidState(f"quote {quote.key} is {quote.state} and cannot be {verb}")
+
+    return rule
+
+
+def _approver(call: Call, decision: Decision) -> str:
+    """In whose name the caller decides. Raises NotAnApprover, InvalidInput."""
+    name = decision.approver or (call.key.approvers[0] if len(call.key.approvers) == 1 else None)
+    if name is None:
+        says_why = "say in whose name: the quote's `approvals` name who must decide"
+        if call.key.role is not Role.ADMIN and not call.key.approvers:
+            says_why += "; this API key carries no approver's name"
+        raise invalid([FieldError(("as",), says_why)])
+    call.decides_as(name)
+    return name

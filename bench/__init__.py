@@ -1,0 +1,1 @@
+"""Figures, each by the command that a reader can run: `make bench`."""
