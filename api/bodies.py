@@ -60,10 +60,10 @@ class Body(Generic[T]):
         return {"requestBody": {"required": not self._optional, "content": {"application/json": content}}}
 
 
-def read_json(raw: bytes, *, bare_numbers: bool = False) -> object:
+def read_json(raw: bytes, *, strict: bool = True) -> object:
     """The value in `raw`. Raises InvalidJson for what is none, InvalidInput for what is not taken.
 
-    With `bare_numbers` a number with a point is answered as `Inexact`, its text: for data that others define.
+    Without `strict` the caller judges the values himself; a number with a point is answered as `Inexact`, its text.
     """
     try:
         content = json.loads(
@@ -79,8 +79,7 @@ def read_json(raw: bytes, *, bare_numbers: bool = False) -> object:
         raise InvalidJson(f"{wrong.msg}: line {wrong.lineno}, column {wrong.colno}") from None
     except UnicodeDecodeError:
         raise InvalidJson("the body is not UTF-8") from None
-    errors = list(_refused(content, (), bare_numbers=bare_numbers))
-    if errors:
+    if strict and (errors := list(_refused(content, ()))):
         raise invalid(errors[:100])
     return content
 
@@ -114,13 +113,13 @@ def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return found
 
 
-def _refused(value: object, loc: Loc, *, bare_numbers: bool) -> Iterator[FieldError]:
+def _refused(value: object, loc: Loc) -> Iterator[FieldError]:
     if len(loc) > MAX_DEPTH:
         yield FieldError(loc[:3], f"nested deeper than {MAX_DEPTH} levels")
     elif isinstance(value, Inexact):
         if value.text in {"NaN", "Infinity", "-Infinity"}:
             yield FieldError(loc, f"{value.text} is no number")
-        elif not bare_numbers or value.text.endswith("…"):
+        else:
             yield FieldError(loc, f"is a bare number with a point or too many digits: {value.advice}")
     elif isinstance(value, str):
         if unstorable(value):
@@ -130,10 +129,10 @@ def _refused(value: object, loc: Loc, *, bare_numbers: bool) -> Iterator[FieldEr
             if unstorable(key):
                 yield FieldError(loc, "has a key with a character that cannot be stored")
             else:
-                yield from _refused(child, (*loc, key), bare_numbers=bare_numbers)
+                yield from _refused(child, (*loc, key))
     elif isinstance(value, list):
         for index, child in enumerate(cast("list[object]", value)):
-            yield from _refused(child, (*loc, index), bare_numbers=bare_numbers)
+            yield from _refused(child, (*loc, index))
 
 
 def _as_sent(node: Any) -> Any:  # noqa: ANN401 a JSON schema is nested dicts of many kinds

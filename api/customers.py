@@ -117,11 +117,12 @@ async def change_customer(id: str, request: Request, context: Doors, call: Calli
     given = read_json(await request.body())
     if not isinstance(given, dict):
         raise invalid([FieldError((), "must be an object")])
+    policies = await _policies(context)
     async with context.open_books() as books:
         was = await books.customers.lock(id)
         editable = {name: getattr(was, name) for name in Details.__dataclass_fields__}
         details = _DETAILS.read({**editable, "address": list(was.address), **cast(Json, given)})
-        _refuse(_wrong(details, await _policies(context)))
+        _refuse(_wrong(details, policies))
         now = replace(was, **_plain(details))
         if now != was:
             await books.customers.put(now)

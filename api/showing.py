@@ -157,7 +157,7 @@ def answer(said: Answer) -> Shown:
     }
 
 
-def event(happened: AuditEvent, *, customer: str) -> Shown:
+def event(happened: AuditEvent, *, customer: str | None) -> Shown:
     """One line of the audit trail."""
     return {
         "at": instant(happened.at),

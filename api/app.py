@@ -1,0 +1,55 @@
+"""The app: every router over one context."""
+
+from fastapi import FastAPI
+
+from api import (
+    api_keys,
+    catalog,
+    collections,
+    customers,
+    docs,
+    entitlements,
+    events,
+    health,
+    invoices,
+    ledger,
+    metered,
+    orders,
+    problems,
+    quotes,
+    subscriptions,
+    usage,
+    webhooks,
+)
+from api.context import Context
+from api.edge import Edge
+
+ROUTERS = (
+    catalog.routes,
+    customers.routes,
+    quotes.routes,
+    orders.routes,
+    subscriptions.routes,
+    usage.routes,
+    metered.routes,
+    entitlements.routes,
+    invoices.routes,
+    collections.routes,
+    ledger.routes,
+    events.routes,
+    api_keys.routes,
+    webhooks.routes,
+    health.routes,
+)
+
+
+def create_app(context: Context) -> FastAPI:
+    """The HTTP API over `context`, with /docs and /openapi.json. Whoever opened the doors closes them."""
+    app = FastAPI(title="Perennial", docs_url="/docs", redoc_url=None, redirect_slashes=False)
+    app.state.context = context
+    for routes in ROUTERS:
+        app.include_router(routes)
+    problems.install(app)
+    docs.document(app)
+    app.add_middleware(Edge)
+    return app

@@ -1,0 +1,66 @@
+"""Events: the audit trail, as it came about."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import Query, Response
+
+from api import showing
+from api.access import Calling
+from api.answers import Paged, answer
+from api.context import Context, Doors
+from api.docs import says
+from api.endpoint import router
+from api.naming import keys_of
+from domain.audit import AuditEvent
+from domain.errors import NotFound
+from store.lists import list_events
+
+routes = router("events")
+
+_EXAMPLE = {
+    "at": "2026-01-31T08:05:00Z",
+    "type": "quote.accepted",
+    "subject": "quo_0195…",
+    "customer": "ada",
+    "actor": "key_0195…",
+    "data": {"quote": "q1", "state": "accepted"},
+}
+
+
+@routes.get("/v1/events", responses=says({"data": [_EXAMPLE], "next_cursor": None}))
+async def get_events(
+    context: Doors,
+    call: Calling,
+    asked: Paged,
+    customer: str | None = None,
+    subject: Annotated[str | None, Query(description="The id of what it happened to.")] = None,
+    subscription: Annotated[str | None, Query(description="Id or key.")] = None,
+    type: Annotated[str | None, Query(description="`invoice.issued`, or `invoice.` for all of them.")] = None,
+) -> Response:
+    """What happened, newest first; a customer's key sees what happened to its own."""
+    page = await list_events(
+        context.engine,
+        asked,
+        customer=call.customer_id or customer,
+        subject=subject,
+        subscription_id=await _subscription_id(context, subscription),
+        type=type,
+    )
+    return answer(showing.page(await shown_events(context, page.data), page.next_cursor))
+
+
+async def shown_events(context: Context, events: Sequence[AuditEvent]) -> list[showing.Shown]:
+    """Events with their customers named by key."""
+    keys = await keys_of(context, (event.customer_id for event in events))
+    return [showing.event(event, customer=keys.get(event.customer_id)) for event in events]
+
+
+async def _subscription_id(context: Context, name: str | None) -> str | None:
+    if name is None:
+        return None
+    async with context.open_books() as books:
+        try:
+            return (await books.subscriptions.get(name)).id
+        except NotFound:
+            return name

@@ -1,0 +1,126 @@
+"""Usage: events in, one answer per batch that says what became of each; and what the meters counted.
+
+    batch ──shape──► customer ──► meter and its value ──► age ──► stored, in one statement; then answered
+      └─ each event alone may be rejected with a code; the others go on
+
+No workflow is asked: usage is taken while Temporal is down.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from fastapi import Request, Response
+
+from api.access import Calling
+from api.answers import answer
+from api.bodies import read_json
+from api.cloud_events import CloudEvent, Rejected, counted_problem, read_event
+from api.context import Context, Doors
+from api.docs import says
+from api.endpoint import router
+from api.naming import customers_named, known_meters
+from api.reading import invalid
+from api.showing import Shown
+from domain.errors import FieldError
+from store.usage import StoredEvent, record
+
+routes = router("usage")
+
+MOST_EVENTS = 10_000
+
+_SENT: list[Shown] = [
+    {
+        "specversion": "1.0",
+        "id": "e1",
+        "source": "door-3",
+        "type": "pool.entered",
+        "subject": "ada",
+        "time": "2026-02-03T17:00:00Z",
+        "data": {},
+    }
+]
+_TAKES: Shown = {
+    "requestBody": {
+        "required": True,
+        "description": "CloudEvents 1.0: a batch, or one event. `subject` is the customer, by id or key.",
+        "content": {
+            "application/cloudevents-batch+json": {"example": _SENT},
+            "application/cloudevents+json": {"example": _SENT[0]},
+            "application/json": {"example": _SENT},
+        },
+    }
+}
+_EXAMPLE = {
+    "accepted": 1,
+    "duplicates": 0,
+    "rejected": [{"index": 1, "id": "e2", "code": "unknown_customer", "detail": "no customer bob"}],
+}
+
+
+@dataclass(slots=True)
+class _Batch:
+    """A batch on its way: what may be stored, and what may not, by place."""
+
+    fit: list[StoredEvent]
+    rejected: list[tuple[int, str | None, Rejected]]
+
+    def shown(self, new: Sequence[bool]) -> Shown:
+        return {
+            "accepted": sum(new),
+            "duplicates": len(new) - sum(new),
+            "rejected": [
+                {"index": index, "id": name, "code": why.code, "detail": why.detail}
+                for index, name, why in sorted(self.rejected, key=lambda one: one[0])
+            ],
+        }
+
+
+@routes.post("/v1/usage", status_code=202, openapi_extra=_TAKES, responses=says(_EXAMPLE, status=202))
+async def take_usage(request: Request, context: Doors, call: Calling) -> Response:
+    """Store usage events. What is answered as accepted is on disk; an event that was sent before is a duplicate."""
+    content = read_json(await request.body(), strict=False)
+    events = cast("list[object]", content) if isinstance(content, list) else [content]
+    if not events or len(events) > MOST_EVENTS:
+        raise invalid([FieldError((), f"must be 1 to {MOST_EVENTS} events")])
+    batch = await _sorted_out(context, events, call)
+    new = await record(context.pool, batch.fit, call.at)
+    return answer(batch.shown(new), 202)
+
+
+async def _sorted_out(context: Context, events: Sequence[object], call: Calling) -> _Batch:
+    """What may be stored, each event judged by itself."""
+    batch = _Batch([], [])
+    read: list[tuple[int, CloudEvent]] = []
+    for index, event in enumerate(events):
+        found = read_event(event, call.at)
+        if isinstance(found, CloudEvent):
+            read.append((index, found))
+        else:
+            batch.rejected.append((index, _id(event), found))
+    customers = await customers_named(context, (event.subject for _, event in read))
+    meters = await known_meters(context) if read else ()
+    for index, event in read:
+        customer_id = customers.get(event.subject)
+        if customer_id is None:
+            wrong = Rejected("unknown_customer", f"no customer {event.subject}")
+        else:
+            wrong = counted_problem(event, meters) or _age_problem(context, event, call)
+        if wrong is None and customer_id is not None:
+            batch.fit.append(event.stored(customer_id))
+        elif wrong is not None:
+            batch.rejected.append((index, event.id, wrong))
+    return batch
+
+
+def _age_problem(context: Context, event: CloudEvent, call: Calling) -> Rejected | None:
+    if event.time > call.at + context.usage_max_ahead:
+        return Rejected("in_future", f"dated {event.time:%Y-%m-%dT%H:%M:%SZ}, after now")
+    if event.time < call.at - context.usage_max_age:
+        return Rejected("too_old", f"older than {context.usage_max_age.days} days")
+    return None
+
+
+def _id(event: object) -> str | None:
+    name = cast(Shown, event).get("id") if isinstance(event, dict) else None
+    return name if isinstance(name, str) else None
