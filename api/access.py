@@ -36,6 +36,10 @@ class Call:
         """Whose the caller is; None for our own people and systems, who see everything."""
         return self.key.customer_id
 
+    def name(self, letter: str) -> str:
+        """A key for what was given none: the same when the request is made again."""
+        return f"{letter}-{sha256(self.token.encode()).hexdigest()[:20]}"
+
     @property
     def actor(self) -> str:
         """Who did it, as the audit trail says: the id of the key."""

@@ -155,7 +155,7 @@ async def named(context: Context, call: Call, name: str) -> Customer:
 async def _created(context: Context, call: Call, new: NewCustomer) -> tuple[Customer, bool]:
     """The customer, and whether it is new. Raises AlreadyExists when the key is another's."""
     _refuse([*key_errors(new.key), *_currency(new.currency), *_wrong(new, await _policies(context))])
-    key = new.key or f"c-{call.token[:12]}"
+    key = new.key or call.name("c")
     customer = Customer(
         id=derived_id("cus", call.at, "key", key),
         key=key,

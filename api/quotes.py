@@ -234,7 +234,7 @@ async def _shown(context: Context, quote: Quote) -> Response:
 
 async def _offered(context: Context, call: Call, new: NewQuote, customer: Customer) -> tuple[Quote, bool]:
     """The quote, and whether it is new: a key that is taken by the same offer answers with that."""
-    key = new.key or f"q-{call.token[:12]}"
+    key = new.key or call.name("q")
     known = await _same_offer(context, key, new, customer)
     if known is not None:
         return known, False

@@ -15,10 +15,8 @@ from datetime import datetime
 from typing import Any, TypeVar, cast
 
 from temporalio.client import (
-    Client,
     WithStartWorkflowOperation,
-    WorkflowExecutionStatus,
-    WorkflowHistoryEventFilterType,
+    WorkflowFailureError,
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
@@ -128,12 +126,12 @@ async def run_through(context: Context, start: Start, *, to: str) -> bool:
     )
     try:
         async with asyncio.timeout(context.answer_within.total_seconds()):
-            await _closed(context.temporal, to)
+            await handle.result()
     except TimeoutError:
         return False
-    if (await handle.describe()).status is WorkflowExecutionStatus.COMPLETED:
-        return True
-    raise await _failure(context.temporal, to)
+    except WorkflowFailureError as failed:
+        raise _refusal(failed.cause) from failed
+    return True
 
 
 async def _sent(
@@ -165,26 +163,6 @@ async def _sent(
 def _attributes(customer_id: str, state: str, *more: SearchAttributePair[Any]) -> TypedSearchAttributes:
     own = (SearchAttributePair(names.CUSTOMER, customer_id), SearchAttributePair(names.STATE, str(state)))
     return TypedSearchAttributes([*own, *more])
-
-
-async def _closed(client: Client, workflow_id: str) -> None:
-    """Wait for the workflow's last event.
-
-    Not for its result: a client of the time-skipping server lets the clock run while it waits for one.
-    """
-    handle = client.get_workflow_handle(workflow_id)
-    last = WorkflowHistoryEventFilterType.CLOSE_EVENT
-    async for _ in handle.fetch_history_events(wait_new_event=True, event_filter_type=last):
-        return
-
-
-async def _failure(client: Client, workflow_id: str) -> Exception:
-    handle = client.get_workflow_handle(workflow_id)
-    last = WorkflowHistoryEventFilterType.CLOSE_EVENT
-    async for event in handle.fetch_history_events(event_filter_type=last):
-        failure = event.workflow_execution_failed_event_attributes.failure
-        return _refusal(await client.data_converter.decode_failure(failure))
-    return Unavailable()
 
 
 def _run_ended(cause: BaseException | None) -> bool:

@@ -32,7 +32,7 @@ async def take_stripe_webhook(request: Request, context: Doors) -> Response:
         event = stripe_webhooks.read_event(payload, header, context.webhook_secret, at=context.wall.now())
     except stripe_webhooks.UnverifiedWebhook as error:
         raise UnverifiedWebhook(str(error)) from error
-    request.state.line.update(event=event.id, event_type=event.type)
+    request.state.line.update(stripe_event=event.id, stripe_type=event.type)
     if event.intent_ref is None:
         return answer({"received": True})
     async with context.open_books() as books:

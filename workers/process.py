@@ -63,6 +63,19 @@ def free_port() -> int:
     raise StartFailed(f"no free TCP port from {first} on, on {LOCALHOST}")
 
 
+def refuse_taken(port: int) -> None:
+    """Raise StartFailed when somebody listens on `port` already.
+
+    Else the stranger could answer in a child's place, until the child is seen to have given up.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOCALHOST, port))
+        except OSError as error:
+            raise StartFailed(f"port {port} of {LOCALHOST}: {error.strerror or error}") from error
+
+
 class DirectoryLock:
     """Makes us the only process that works on `directory`. The kernel releases it when we die."""
 
@@ -198,9 +211,7 @@ async def start_listening(
     tries_left = 1 if port is not None else 5
     while True:
         chosen = port if port is not None else free_port()
-        # Else a stranger who listens there could answer in the child's place, until the child is seen to have given up.
-        if _taken(chosen):
-            raise StartFailed(f"port {chosen} of {LOCALHOST}: address already in use")
+        refuse_taken(chosen)
         child = await spawn(chosen)
         tries_left -= 1
         try:
@@ -223,16 +234,6 @@ def command_line(pid: int) -> str:
         return ""
     ask = ["/bin/ps", "-o", "command=", "-p", str(pid)]
     return subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
-
-
-def _taken(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOCALHOST, port))
-        except OSError:
-            return True
-        return False
 
 
 def _opened(log: Path) -> BinaryIO:

@@ -18,7 +18,7 @@ from typing import Protocol, Self
 import httpx
 import structlog
 
-from workers.process import Child, DirectoryLock, Probe, until_ready
+from workers.process import Child, DirectoryLock, Probe, refuse_taken, until_ready
 
 log = structlog.get_logger()
 
@@ -63,7 +63,8 @@ class ProcessSpec:
     """A child process. `env` is added to ours, and read at each start: it may name what earlier services chose.
 
     `ready` is a URL that answers with success, or a question to ask; None means as soon as it runs. With `once` it is
-    ready when it has ended well, and is not started again. Asked to stop, it is killed after `patience_seconds`.
+    ready when it has ended well, and is not started again. `port` is where it listens; one that another has is refused.
+    Asked to stop, it is killed after `patience_seconds`.
     """
 
     name: str
@@ -102,6 +103,8 @@ class Process:
     async def start(self) -> None:
         """Start it; returns once it is ready, or has ended well if it runs once."""
         spec = self.spec
+        if spec.port is not None:
+            refuse_taken(spec.port)
         child = await Child.spawn(spec.name, spec.argv, log=self.log, env={**environ, **spec.env()})
         self._child = child
         try:

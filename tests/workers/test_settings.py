@@ -1,7 +1,6 @@
 import json
 import logging
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -37,13 +36,11 @@ def settings(**values: Any) -> Settings:
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PERENNIAL_DATABASE_URL", URL)
     monkeypatch.setenv("PERENNIAL_TEMPORAL_ADDRESS", "temporal:7233")
-    monkeypatch.setenv("PERENNIAL_CLOCK_OFFSET", "P30D")
     monkeypatch.setenv("PERENNIAL_PUBLIC_URL", "https://billing.example/")
     monkeypatch.setenv("PERENNIAL_STRIPE_API_BASE", "")
     read = Settings()  # pyright: ignore[reportCallIssue]
     assert read.database_url == "postgresql+asyncpg://user:hush@db:5432/books"
     assert read.temporal_address == "temporal:7233"
-    assert read.clock_offset == timedelta(days=30)
     assert read.public_url == "https://billing.example"
     assert read.stripe_api_base is None
 

@@ -172,6 +172,14 @@ async def test_a_program_that_is_not_there_is_named(tmp_path: Path):
         await Supervisor([missing], data_dir=tmp_path).start()
 
 
+async def test_a_stranger_on_its_port_does_not_pass_for_a_service(tmp_path: Path):
+    port = free_port()
+    web = ProcessSpec(name="web", argv=python(WEB_SERVER, str(port)), ready=f"http://127.0.0.1:{port}/", port=port)
+    async with Supervisor([web], data_dir=tmp_path / "one"):
+        with pytest.raises(StartFailed, match=f"port {port} .*already in use"):
+            await Supervisor([web], data_dir=tmp_path / "two").start()
+
+
 async def test_a_service_that_never_gets_ready_is_given_up_in_time(tmp_path: Path):
     deaf = ProcessSpec(
         name="deaf",

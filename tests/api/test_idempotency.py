@@ -1,0 +1,169 @@
+"""Idempotency: a POST that comes twice is carried out once, and answered the same."""
+
+import asyncio
+
+import pytest
+
+from api import idempotency
+from api.access import Call
+from api.problems import Unavailable
+from store.access import Request, begin, finish
+from store.lists import Asked, list_customers
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+def body(key=None, name="Ada"):
+    return {"name": name, "currency": "EUR"} | ({"key": key} if key else {})
+
+
+class TestTheSameAgain:
+    async def test_gets_the_first_answer_whatever_has_happened_since(self, api):
+        key, headers = api.fresh("cust"), {"Idempotency-Key": api.fresh("i")}
+        first = await api.http.post("/v1/customers", json=body(key), headers=headers)
+        assert (await api.http.patch(f"/v1/customers/{key}", json={"name": "Bob"})).status_code == 200
+        again = await api.http.post("/v1/customers", json=body(key), headers=headers)
+        assert (again.status_code, again.content) == (first.status_code, first.content)
+        assert first.status_code == 201
+        assert again.headers["content-type"] == first.headers["content-type"]
+        assert again.headers["idempotent-replayed"] == "true"
+
+    async def test_makes_one_thing_where_no_key_names_it(self, api):
+        headers = {"Idempotency-Key": api.fresh("i")}
+        made = [await api.http.post("/v1/customers", json=body(), headers=headers) for _ in range(2)]
+        assert made[0].json()["id"] == made[1].json()["id"]
+
+    async def test_keeps_refusals_too(self, api):
+        key, headers = api.fresh("cust"), {"Idempotency-Key": api.fresh("i")}
+        assert (await api.http.get(f"/v1/customers/{key}")).status_code == 404
+        quote = {"customer": key, "lines": [{"plan": "all-access"}]}
+        first = await api.http.post("/v1/quotes", json=quote, headers=headers)
+        await api.http.post("/v1/customers", json=body(key))
+        again = await api.http.post("/v1/quotes", json=quote, headers=headers)
+        assert (first.status_code, again.status_code) == (404, 404)
+        assert again.content == first.content
+        assert again.headers["content-type"] == "application/problem+json"
+
+    async def test_with_another_body_is_a_conflict(self, api):
+        headers = {"Idempotency-Key": api.fresh("i")}
+        assert (await api.http.post("/v1/customers", json=body(), headers=headers)).status_code == 201
+        other = await api.http.post("/v1/customers", json=body(name="Bob"), headers=headers)
+        assert (other.status_code, other.json()["code"]) == (409, "idempotency_conflict")
+
+    async def test_counts_per_path_and_per_api_key(self, api):
+        headers = {"Idempotency-Key": api.fresh("i")}
+        first = await api.http.post("/v1/customers", json=body(), headers=headers)
+        async with api.as_("sales") as http:
+            other = await http.post("/v1/customers", json=body(), headers=headers)
+        assert first.json()["id"] != other.json()["id"]
+        assert (await api.http.post("/v1/quotes", json={}, headers=headers)).status_code == 422
+
+    async def test_without_the_header_is_carried_out_again(self, api):
+        made = [(await api.http.post("/v1/customers", json=body())).json()["id"] for _ in range(2)]
+        assert made[0] != made[1]
+
+    @pytest.mark.parametrize("key", ["", "x" * 256, "a\tb"])
+    async def test_needs_a_key_that_is_one(self, api, key):
+        answer = await api.http.post("/v1/customers", json=body(), headers={"Idempotency-Key": key})
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["loc"] == ["Idempotency-Key"]
+
+    async def test_never_tells_a_secret_twice(self, api):
+        headers = {"Idempotency-Key": api.fresh("i")}
+        made = [await api.http.post("/v1/api-keys", json={"role": "usage"}, headers=headers) for _ in range(2)]
+        first, again = (answer.json() for answer in made)
+        assert first["key"].startswith("prn_")
+        assert again == {**first, "key": None}
+
+
+class TestAtOnce:
+    async def test_many_callers_make_one_thing(self, api):
+        headers = {"Idempotency-Key": api.fresh("i")}
+        ada = await api.customer()
+        quote = {"customer": ada, "lines": [{"plan": "all-access"}]}
+        answers = await asyncio.gather(*(api.http.post("/v1/quotes", json=quote, headers=headers) for _ in range(8)))
+        assert {answer.status_code for answer in answers} == {201}
+        assert len({answer.json()["id"] for answer in answers}) == 1
+        assert len((await api.http.get(f"/v1/quotes?customer={ada}")).json()["data"]) == 1
+
+    async def test_many_callers_of_one_business_key_make_one_thing(self, api):
+        ada, key = await api.customer(), api.fresh("q")
+        quote = {"key": key, "customer": ada, "lines": [{"plan": "all-access"}]}
+        answers = await asyncio.gather(*(api.http.post("/v1/quotes", json=quote) for _ in range(6)))
+        assert {answer.status_code for answer in answers} <= {200, 201}
+        assert len({answer.json()["id"] for answer in answers}) == 1
+
+    async def test_who_waits_too_long_is_told_that_it_is_in_progress(self, api, monkeypatch):
+        monkeypatch.setattr(idempotency, "WAIT_S", 0.1)
+        context = api.world.world.api.state.context
+        name = api.fresh("i")
+        key = (await api.http.get("/v1/api-keys")).json()["data"][-1]["id"]
+        raw = b'{"name": "Ada", "currency": "EUR"}'
+        from hashlib import sha256
+
+        claim = await begin(
+            context.pool,
+            Request(api_key_id=key, path="/v1/customers", key=name, body_hash=sha256(raw).hexdigest()),
+            context.clock.now(),
+            stale_after=idempotency.STALE_AFTER,
+        )
+        answer = await api.http.post("/v1/customers", content=raw, headers={"Idempotency-Key": name})
+        assert (answer.status_code, answer.json()["code"]) == (409, "in_progress")
+        assert answer.headers["retry-after"] == "1"
+        await finish(context.pool, claim, status=201, body=b"{}", headers={"content-type": "application/json"})
+        answer = await api.http.post("/v1/customers", content=raw, headers={"Idempotency-Key": name})
+        assert (answer.status_code, answer.content) == (201, b"{}")
+
+
+class TestAfterAFailureOfOurs:
+    async def test_the_next_one_begins_afresh(self, api, monkeypatch):
+        from api import quotes
+
+        async def down(*_, **__):
+            raise Unavailable("Temporal is away")
+
+        ada = await api.customer()
+        headers = {"Idempotency-Key": api.fresh("i")}
+        quote = {"customer": ada, "lines": [{"plan": "all-access"}]}
+        with monkeypatch.context() as patched:
+            patched.setattr(quotes, "send", down)
+            answer = await api.http.post("/v1/quotes", json=quote, headers=headers)
+            assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        assert (await api.http.post("/v1/quotes", json=quote, headers=headers)).status_code == 201
+
+
+class TestAKeyOfTheBusiness:
+    async def test_with_the_same_content_answers_what_is_there(self, api):
+        key = api.fresh("cust")
+        made = [await api.http.post("/v1/customers", json=body(key)) for _ in range(2)]
+        assert [answer.status_code for answer in made] == [201, 200]
+        assert made[0].json() == made[1].json()
+
+    async def test_with_other_content_is_taken(self, api):
+        key = api.fresh("cust")
+        await api.http.post("/v1/customers", json=body(key))
+        other = await api.http.post("/v1/customers", json=body(key, name="Bob"))
+        assert (other.status_code, other.json()["code"]) == (409, "already_exists")
+
+    async def test_of_a_quote_too(self, api):
+        ada = await api.customer()
+        key = await api.quote(ada)
+        same = {"key": key, "customer": ada, "lines": [{"plan": "all-access", "quantity": "1.0"}]}
+        assert (await api.http.post("/v1/quotes", json=same)).status_code == 200
+        other = {**same, "lines": [{"plan": "yearly"}]}
+        assert (await api.http.post("/v1/quotes", json=other)).json()["code"] == "already_exists"
+
+
+async def test_a_token_is_the_same_for_the_same_request_alone(api):
+    from api.access import token_of
+
+    context = api.world.world.api.state.context
+    page = await list_customers(context.engine, Asked(limit=1))
+    assert page is not None
+    from store.access import ApiKey, Role
+
+    key = ApiKey(id="key_1", role=Role.ADMIN, created_at=context.clock.now())
+    assert token_of(key, "/v1/quotes", "a", context) == token_of(key, "/v1/quotes", "a", context)
+    assert token_of(key, "/v1/quotes", "a", context) != token_of(key, "/v1/orders", "a", context)
+    assert token_of(key, "/v1/quotes", None, context) != token_of(key, "/v1/quotes", None, context)
+    assert Call(key=key, token="t", at=context.clock.now()).actor == "key_1"
