@@ -99,6 +99,7 @@ async def bill(
     customer = await books.customers.lock(subscription.customer_id)
     book = await books.catalog.current()
     draft = await _drafted(books, subscription, turn, plans, book, customer)
+    await books.audit.add(*(_told(event, turn, actor) for event in turn.events))
     collection = None
     if draft.invoice is not None:
         collection = await _issued(books, draft.invoice, turn, book, customer, actor)
@@ -106,7 +107,6 @@ async def bill(
     await books.subscriptions.put(turn.after)
     if turn.after.state is SubscriptionState.ENDED:
         await books.entitlements.end(subscription.id, turn.at)
-    await books.audit.add(*(_told(event, turn, actor) for event in turn.events))
     return collection
 
 

@@ -18,7 +18,7 @@ from domain.customer import Customer
 from domain.drafting import draft_invoice, measures
 from domain.errors import DomainError
 from domain.invoice import Invoice, LineItem, LineKind
-from domain.money import plain
+from domain.money import plain, price_text
 from domain.payment import Payment, PaymentState
 from domain.quote import Quote, QuoteLine
 from domain.rating import Usage
@@ -117,7 +117,9 @@ def _row(line: LineItem, *, is_discount: bool = False) -> paper.DocumentLine:
         description=line.description,
         amount=line.amount.text,
         quantity=None if is_discount else line.quantity,
-        unit_amount=None if is_discount or line.unit_amount is None else plain(line.unit_amount),
+        unit_amount=None
+        if is_discount or line.unit_amount is None
+        else price_text(line.unit_amount, line.amount.currency),
         period=None if is_discount else line.period,
         prorated=(line.proration.days, line.proration.of) if line.proration and not is_discount else None,
         is_discount=is_discount,
@@ -140,15 +142,19 @@ def _price(charge: Charge, plan: Plan, says: Phrases) -> paper.QuotePrice:
     every = says.once if charge.timing is Timing.ONCE else says.every(plan.interval, plan.interval_count)
     match charge.model:
         case "flat":
-            return paper.QuotePrice(description=name, amount=plain(charge.amount), unit=every)
+            return paper.QuotePrice(description=name, amount=price_text(charge.amount, plan.currency), unit=every)
         case "per_unit":
             unit = says.each if charge.is_usage else f"{says.each}, {every}"
-            return paper.QuotePrice(description=name, amount=plain(charge.unit_amount), unit=unit)
+            return paper.QuotePrice(description=name, amount=price_text(charge.unit_amount, plan.currency), unit=unit)
         case "package":
             unit = says.packages_of(plain(charge.package_size))
-            return paper.QuotePrice(description=name, amount=plain(charge.package_amount), unit=unit)
+            return paper.QuotePrice(
+                description=name, amount=price_text(charge.package_amount, plan.currency), unit=unit
+            )
         case "commitment":
-            return paper.QuotePrice(description=name, amount=plain(charge.amount), unit=says.committed)
+            return paper.QuotePrice(
+                description=name, amount=price_text(charge.amount, plan.currency), unit=says.committed
+            )
         case _:
             return paper.QuotePrice(description=f"{name}: {says.by_model(charge.model)}")
 

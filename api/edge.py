@@ -5,7 +5,7 @@ import time
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import TooLarge, problem_of
+from api.problems import TooLarge, problem_of, unexpected
 from domain.errors import NotFound
 
 log = structlog.get_logger()
@@ -42,6 +42,8 @@ class Edge:
 
         try:
             await self._limited(scope, receive, noted)
+        except Exception as error:  # noqa: BLE001  (what nobody expected must still be answered, and in our form)
+            await unexpected(error)(scope, receive, noted)
         finally:
             # The route's template and the key's id say enough: paths and bodies hold names.
             log.info("request", status=status, ms=(time.monotonic_ns() - began) // 1_000_000, **line)

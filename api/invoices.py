@@ -24,7 +24,7 @@ _EXAMPLE = {
     "issued_at": "2026-01-31T08:05:00Z",
     "period": {"start": "2026-01-31", "end": "2026-02-28"},
     "currency": "EUR",
-    "lines": [{"charge": "base", "kind": "recurring", "quantity": "1", "unit_amount": "49", "amount": "49.00"}],
+    "lines": [{"charge": "base", "kind": "recurring", "quantity": "1", "unit_amount": "49.00", "amount": "49.00"}],
     "subtotal": "49.00",
     "discount": "0.00",
     "tax": "9.31",

@@ -174,17 +174,22 @@ def problem_of(error: Exception) -> Response | None:
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error of `app` as a problem; what nobody expected is logged and told without its inside."""
+    """Answer what routes raise and what FastAPI itself refuses as problems; `edge` sees to all that is left."""
 
     async def told(_: Request, error: Exception) -> Response:
-        answer = problem_of(error)
-        if answer is not None:
-            return answer
-        log.error("unexpected", error=type(error).__name__, exc_info=error)
-        return problem(500, "internal", "Something went wrong on our side.", "It is logged; trying again may help.")
+        return unexpected(error)
 
-    for kind in (Problem, DomainError, RequestValidationError, HTTPException, Exception):
+    for kind in (Problem, DomainError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, told)
+
+
+def unexpected(error: Exception) -> Response:
+    """The response to any error; one that nobody expected is logged, and told without its inside."""
+    answer = problem_of(error)
+    if answer is not None:
+        return answer
+    log.error("unexpected", error=type(error).__name__, exc_info=error)
+    return problem(500, "internal", "Something went wrong on our side.", "It is logged; trying again may help.")
 
 
 def catalogue() -> list[tuple[int, str, str]]:
@@ -233,6 +238,9 @@ def _is_unreachable(error: Exception) -> bool:
     if isinstance(error, RPCError):
         return error.status in _UNREACHABLE
     if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    # So says Temporal's client that was made without connecting.
+    if isinstance(error, RuntimeError) and str(error).startswith("Failed client connect"):
         return True
     lost = _sqlstate(error).startswith(("08", "53", "57P"))
     return lost or isinstance(error, OSError | TimeoutError) or _is_lost_connection(error)

@@ -162,6 +162,7 @@ def event(happened: AuditEvent, *, customer: str | None) -> Shown:
     return {
         "at": instant(happened.at),
         "type": happened.type,
+        "cause": happened.cause,
         "subject": happened.subject,
         "customer": customer,
         "subscription": happened.subscription_id,

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from api.showing import Shown, exact, instant, period, waiting
 from domain.dunning import Collection
 from domain.invoice import Invoice, LineItem
+from domain.money import price_text
 from domain.payment import Payment
 from domain.tax import TaxAmount
 from store.balances import TrialBalance
@@ -106,7 +107,7 @@ def _line(line: LineItem, timezone: str) -> Shown:
         "kind": line.kind,
         "description": line.description,
         "quantity": line.quantity,
-        "unit_amount": exact(line.unit_amount),
+        "unit_amount": None if line.unit_amount is None else price_text(line.unit_amount, line.amount.currency),
         "amount": line.amount.text,
         "period": period(line.period, timezone),
         "proration": {"days": line.proration.days, "of": line.proration.of} if line.proration else None,

@@ -87,7 +87,9 @@ async def main() -> None:
     """All figures."""
     for months in (12, 36):
         seconds, runs = await simulated(months)
-        print(f"simulate {months} months        {seconds:6.2f} s   (database, Temporal and API started and thrown away)")
+        print(
+            f"simulate {months} months        {seconds:6.2f} s   (database, Temporal and API started and thrown away)"
+        )
         print(f"  events of a paid month      {runs[0]} in month 1, {runs[-2]} in month {len(runs) - 1}")
     with TemporaryDirectory() as folder:
         print(f"perennial demo, installed   {demo_seconds(Path(folder)):6.2f} s")
@@ -97,4 +99,3 @@ if __name__ == "__main__":
     asyncio.run(main())
     sys.stdout.flush()
     os._exit(0)
-

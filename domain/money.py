@@ -12,9 +12,11 @@ from fractions import Fraction
 from domain.errors import CurrencyMismatch, InvalidInput
 
 # ISO 4217 currencies whose minor unit is not a hundredth.
-_EXPONENTS = dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(), 0)
-_EXPONENTS |= dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3)
-_EXPONENTS |= dict.fromkeys("CLF UYW".split(), 4)
+_EXPONENTS = {
+    **dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(), 0),
+    **dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3),
+    **dict.fromkeys("CLF UYW".split(), 4),
+}
 _HUNDREDTHS = frozenset(
     "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CNY COP CRC "
     "CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR IRR JMD KES "
@@ -129,3 +131,10 @@ def plain(value: Decimal | Fraction) -> str:
     text = _pointed(round_half_up(value * 10**12), 12) if isinstance(value, Fraction) else f"{value:f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text in {"-0", ""} else text
+
+
+def price_text(price: Decimal, currency: str) -> str:
+    """A price as a decimal string: the currency's decimals, and more where it has more: "49.00", "0.000042"."""
+    whole, _, decimals = plain(price).partition(".")
+    decimals = decimals.ljust(exponent(currency), "0")
+    return f"{whole}.{decimals}" if decimals else whole

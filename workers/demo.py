@@ -10,6 +10,7 @@ import shutil
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -29,7 +30,6 @@ from workers.logging import configure_logging
 from workers.postgres import EmbeddedPostgres
 from workers.process import free_port
 from workers.scenario import Scenario, ending_at, read_scenario
-from workers.settings import Settings
 from workers.simulation import Simulation, simulation
 from workers.story import Entry, misses, tell
 
@@ -41,8 +41,8 @@ log = structlog.get_logger()
 async def run_demo(*, keep: bool, data_dir: Path) -> int:
     """Tell the story, show what came of it; 0 when it came out as expected and the books balance."""
     began = monotonic()
-    console = Console(highlight=False)
-    configure_logging(Settings(database_url="postgresql://unused@localhost/unused", log_level="ERROR"))
+    console = Console(highlight=False, soft_wrap=True)
+    configure_logging(level="ERROR", as_json=False)
     folder = _emptied(data_dir)
     scenario = ending_at(read_scenario(EXAMPLE), WallClock().now())
     console.print(f"[bold]{scenario.name}[/bold]  {scenario.starts:%d %B %Y} to today\n")
@@ -59,15 +59,17 @@ async def run_demo(*, keep: bool, data_dir: Path) -> int:
                 folder=folder,
                 sandbox_dir=folder,
                 secret=secret,
+                entropy=lambda: secrets.token_hex(16),
             ) as world,
             served(world) as api_url,
         ):
             good = await _told(world, scenario, console, folder, api_url)
+            keys = await _test_keys(world.http) if keep else {}
     finally:
         await postgres.stop()
     console.print(f"\n{monotonic() - began:.1f} s")
     if keep:
-        await _kept(folder, secret, console)
+        await _kept(folder, secret, keys, console)
     else:
         console.print("`perennial demo --keep` leaves the stack running, with API docs and Temporal UI.")
     return 0 if good else 1
@@ -79,21 +81,24 @@ async def served(world: Simulation) -> AsyncGenerator[str]:
     port = free_port()
     server = uvicorn.Server(uvicorn.Config(world.world.api, port=port, log_config=None, access_log=False))
     serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0)  # noqa: ASYNC110  (uvicorn has no event to wait for)
+    while not server.started:  # noqa: ASYNC110  (uvicorn has no event to wait for)
+        await asyncio.sleep(0)
     url = f"http://127.0.0.1:{port}"
-    async with httpx.AsyncClient(base_url=url, headers=world.http.headers, timeout=60, trust_env=False) as http:
-        world.world = replace(world.world, http=http)
-        yield url
-    server.should_exit = True
-    await serving
+    try:
+        async with httpx.AsyncClient(base_url=url, headers=world.http.headers, timeout=60, trust_env=False) as http:
+            world.world = replace(world.world, http=http)
+            yield url
+    finally:
+        server.should_exit = True
+        await serving
 
 
 async def _told(world: Simulation, scenario: Scenario, console: Console, folder: Path, api_url: str) -> bool:
     console.print(f"API {api_url}  (real PostgreSQL, real Temporal workflows, sandbox payment provider)\n")
 
     async def progress(verb: str, answer: Entry) -> None:
-        console.print(f"  {world.now:%d %b %H:%M}  {_line(verb, answer)}")
+        if line := _line(verb, answer):
+            console.print(f"  {datetime.fromisoformat(answer['at']):%d %b %H:%M}  {line}")
 
     result = await tell(scenario, world, progress)
     _tables(result, console)
@@ -106,9 +111,18 @@ async def _told(world: Simulation, scenario: Scenario, console: Console, folder:
     return result["ledger"]["balanced"] and not broken and not missed
 
 
+# What the API answered to the step itself is shown once, not again as the event that it made.
+_ANSWERED = ("quote.", "order.created", "customer.")
+
+
 def _line(verb: str, answer: Entry) -> str:
-    """What a step was answered, in a line."""
+    """What a step was answered, or what happened by itself, in a line."""
     match verb:
+        case "event" if answer["type"].startswith(_ANSWERED):
+            return ""
+        case "event":
+            facts = (f"{name} {value}" for name, value in answer["data"].items() if value and len(value) < 30)
+            return f"    [dim]{answer['type']}  {', '.join(facts)}[/dim]"
         case _ if answer.get("type") == "refused":
             return f"{answer['step']}: refused, {answer['code']}: {answer['detail']}"
         case "quote" | "submit" | "approve":
@@ -117,10 +131,17 @@ def _line(verb: str, answer: Entry) -> str:
             steps = ", ".join(step["name"] for step in answer["steps"])
             return f"accept: order {answer['key']} recorded, to provision: {steps}"
         case "usage":
-            return f"usage: {answer['accepted']} accepted, {answer['duplicates']} seen before"
+            late = (
+                ""
+                if answer["time"][:16] == answer["at"][:16]
+                else f", of {datetime.fromisoformat(answer['time']):%d %b}"
+            )
+            return f"usage: {answer['event']}{late}: {answer['accepted']} accepted, {answer['duplicates']} seen before"
         case "check":
             left = f", {answer['used']} of {answer['limit']} used" if answer["limit"] else ""
-            return f"check: {'yes' if answer['allowed'] else 'no'} ({answer['reason']}{left})"
+            return f"check: {answer['feature']}? {'yes' if answer['allowed'] else 'no'} ({answer['reason']}{left})"
+        case "payment_method":
+            return f"payment method: {answer['payment_method']}"
         case _:
             return verb
 
@@ -147,7 +168,7 @@ def _tables(result: Entry, console: Console) -> None:
 
 
 def _table(console: Console, title: str, rows: list[Entry], columns: tuple[str, ...]) -> None:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table = Table(title=title, expand=False, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for column in columns:
         right = column in {"total", "amount_due", "amount", "debit", "credit", "quantity", "used", "limit"}
         table.add_column(column, justify="right" if right else "left", style=None)
@@ -190,11 +211,24 @@ def _emptied(data_dir: Path) -> Path:
     return folder
 
 
-async def _kept(folder: Path, secret: str, console: Console) -> None:
+async def _test_keys(http: httpx.AsyncClient) -> dict[str, str]:
+    """A key for each role that is not admin, shown once; the customer's is Ada's."""
+    keys: dict[str, str] = {}
+    for role in ("sales", "provisioning", "finance", "usage", "customer"):
+        body = {"role": role} | ({"customer": "ada"} if role == "customer" else {})
+        answer = await http.post("/v1/api-keys", json=body)
+        answer.raise_for_status()
+        keys[role] = answer.json()["key"]
+    return keys
+
+
+async def _kept(folder: Path, secret: str, keys: dict[str, str], console: Console) -> None:
     stack = DevStack(folder, port=free_port(), admin_key=secret)
 
     def ready() -> None:
         console.print("\n[bold]The story goes on in real time.[/bold]")
+        for role, key in keys.items():
+            console.print(f"{role:13} {key}")
         announce(stack)
 
     await stack.supervisor.run(ready=ready)

@@ -16,7 +16,6 @@ from store.migrate import migrate
 from workers.logging import configure_logging
 from workers.postgres import EmbeddedPostgres
 from workers.process import free_port
-from workers.settings import Settings
 from workers.supervisor import ProcessSpec, Step, Supervisor
 from workers.temporal_server import TemporalServer
 from workers.wiring import SANDBOX_KEY, SANDBOX_SECRET
@@ -103,7 +102,7 @@ class DevStack:
 async def run_dev(*, data_dir: Path, port: int, admin_key: str | None) -> int:
     """Start the stack, say where everything is, stay until asked to stop."""
     stack = DevStack(data_dir, port=port, admin_key=admin_key)
-    configure_logging(Settings(database_url="postgresql://unused@localhost/unused", log_level="WARNING"))
+    configure_logging(level="WARNING", as_json=False)
     await stack.supervisor.run(ready=lambda: announce(stack))
     return 0
 

@@ -5,15 +5,22 @@ import sys
 
 import structlog
 from structlog.typing import Processor
-
-from workers.settings import Settings
+from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 
 # They say at INFO, per request, what our canonical line already says.
+_CORE_LEVELS = {"WARNING": "WARN", "INFO": "WARN"}
 _TALKATIVE = ("httpx", "httpx2", "httpcore", "stripe", "uvicorn.access", "asyncio")
 
 
-def configure_logging(settings: Settings) -> None:
-    """Send structlog and the standard library's logging to standard error. Calling it again replaces what it did."""
+def configure_logging(*, level: str, as_json: bool) -> None:
+    """Send structlog, the standard library's logging and Temporal's core to standard error, from `level` on.
+
+    Calling it again replaces what it did; only the core keeps the level of the first call.
+    """
+    core = TelemetryFilter(core_level=_CORE_LEVELS.get(level, level), other_level="ERROR")
+    Runtime.set_default(
+        Runtime(telemetry=TelemetryConfig(logging=LoggingConfig(filter=core))), error_if_already_set=False
+    )
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -36,18 +43,18 @@ def configure_logging(settings: Settings) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(settings)],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(as_json=as_json)],
         )
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(settings.log_level)
+    root.setLevel(level)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
-def _rendering(settings: Settings) -> list[Processor]:
+def _rendering(*, as_json: bool) -> list[Processor]:
     # Tracebacks without local variables in both: those hold secrets and people.
-    if settings.log_json:
+    if as_json:
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]

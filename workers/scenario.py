@@ -178,7 +178,7 @@ def scenario_from(document: Document, *, folder: Path) -> Scenario:
     )
 
 
-def _steps(raw: Any, document: Document, errors: list[FieldError]) -> list[ScenarioStep]:
+def _steps(raw: object, document: Document, errors: list[FieldError]) -> list[ScenarioStep]:
     steps: list[ScenarioStep] = []
     entries = cast(list[object], raw) if isinstance(raw, list) else []
     for index, written in enumerate(entries):
@@ -212,9 +212,9 @@ def _steps(raw: Any, document: Document, errors: list[FieldError]) -> list[Scena
 def _instant(value: object, loc: tuple[str | int, ...], errors: list[FieldError]) -> datetime:
     try:
         at = datetime.fromisoformat(str(value))
-        if at.tzinfo is None:
-            raise ValueError
     except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
         errors.append(FieldError(loc, f"{value!r} is not an RFC 3339 instant with offset"))
         return datetime.min.replace(tzinfo=UTC)
     return at.astimezone(UTC)

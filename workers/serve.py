@@ -9,11 +9,11 @@ from pathlib import Path
 
 import structlog
 import uvicorn
-from api.app import create_app
 from fastapi import FastAPI
 from pydantic import ValidationError
 from temporalio.client import Client
 
+from api.app import create_app
 from api.price_book import read_price_book
 from domain.errors import InvalidInput
 from domain.ids import derived_id
@@ -44,7 +44,7 @@ def read_settings(process: ProcessName) -> Settings:
         raise InvalidInput(wrong) from error
     if missing := settings.missing_for(process):
         raise InvalidInput(f"{process} needs {', '.join(missing)}")
-    configure_logging(settings)
+    configure_logging(level=settings.log_level, as_json=settings.log_json)
     return settings
 
 

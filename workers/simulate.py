@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from store.migrate import migrate
+from workers.logging import configure_logging
 from workers.postgres import EmbeddedPostgres
 from workers.scenario import Scenario, read_scenario
 from workers.simulation import Simulation, simulation
@@ -35,6 +36,7 @@ async def throw_away_world(scenario: Scenario) -> AsyncGenerator[Simulation]:
 
 async def run_simulate(paths: list[Path], *, as_json: bool, out: TextIO, err: TextIO) -> int:
     """Run each scenario and print it; answers the exit status, 1 when an expectation was missed."""
+    configure_logging(level="ERROR", as_json=False)
     scenarios = [read_scenario(path) for path in paths]
     results: list[dict[str, Any]] = []
     missed = 0
@@ -55,7 +57,7 @@ async def run_simulate(paths: list[Path], *, as_json: bool, out: TextIO, err: Te
 
 def print_result(result: dict[str, Any], out: TextIO) -> None:
     """The timeline and the invoices, for people."""
-    console = Console(file=out, highlight=False)
+    console = Console(file=out, highlight=False, soft_wrap=True)
     timeline = Table(title=result["scenario"], title_justify="left", box=None, pad_edge=False)
     for heading in ("at (UTC)", "what", "details"):
         timeline.add_column(heading, overflow="fold")

@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -63,7 +64,7 @@ class Simulation:
 
     @property
     def engine(self) -> AsyncEngine:
-        """This world's database."""
+        """The database of the world."""
         return self.world.engine
 
     async def reach(self, at: datetime) -> None:
@@ -89,7 +90,12 @@ class Simulation:
 
 @asynccontextmanager
 async def simulation(
-    *, starts: datetime, database_url: str, folder: Path, sandbox_dir: Path | None = None, **options: str
+    *,
+    starts: datetime,
+    database_url: str,
+    folder: Path,
+    sandbox_dir: Path | None = None,
+    **options: Any,  # noqa: ANN401
 ) -> AsyncGenerator[Simulation]:
     """A world whose clock stands at `starts`, on an empty migrated database. What else it takes: `simulated_world`."""
     clock = StoryClock(starts)

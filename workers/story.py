@@ -37,15 +37,40 @@ class Told:
 async def tell(scenario: Scenario, world: Simulation, on_progress: OnProgress | None = None) -> Entry:
     """Run the whole story; answers the result. Raises StepFailed, or Stalled when something due is not done."""
     told = Told()
+    news = News(world, on_progress)
     await _prepare(scenario, world)
     for step in scenario.steps:
         await world.reach(step.at)
+        await news.tell()
         entry = await _take(step, world, told)
         if on_progress:
-            await on_progress(step.verb, entry)
+            await on_progress(step.verb, {**step.fields, "at": _instant(step.at), **entry})
         await world.settle(step.at)
+        await news.tell()
     await world.reach(scenario.until)
+    await news.tell()
     return await _result(scenario, world, told)
+
+
+class News:
+    """What the product recorded since it was last asked, for who wants to watch."""
+
+    def __init__(self, world: Simulation, on_progress: OnProgress | None) -> None:
+        self._world = world
+        self._on_progress = on_progress
+        self._told: set[str] = set()
+
+    async def tell(self) -> None:
+        """Pass on what is new, oldest first."""
+        if self._on_progress is None:
+            return
+        answer = await self._world.http.get("/v1/events", params={"limit": str(PAGE)})
+        _require(answer, "/v1/events")
+        for event in reversed(answer.json()["data"]):
+            name = f"{event['type']}/{event['cause']}"
+            if name not in self._told:
+                self._told.add(name)
+                await self._on_progress("event", event)
 
 
 async def _prepare(scenario: Scenario, world: Simulation) -> None:

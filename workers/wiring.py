@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
-from api.app import create_app
 from asyncpg import Pool, Record
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
 from activities.ports import Clock, Mail, ProvisioningTarget, StepAnswer
+from api.app import create_app
 from api.context import Context
 from domain.ids import derived_id
 from providers.documents import render_invoice, render_quote
@@ -22,7 +22,7 @@ from providers.mail import FolderMail, SmtpMail
 from providers.provisioning import HttpProvisioning
 from providers.sandbox import Sandbox, create_sandbox, in_process
 from providers.stripe import StripePayments
-from store.access import ApiKey, Role, create_key
+from store.access import ApiKey, Role, create_key, find_key
 from store.books import open_books
 from store.connections import engine_of, pool_of
 from workers.clock import StoryClock, WallClock
@@ -103,10 +103,12 @@ async def simulated_world(
     folder: Path,
     sandbox_dir: Path | None = None,
     secret: str = "pk_admin_of_a_throw_away_world",  # noqa: S107
+    entropy: Callable[[], str] | None = None,
 ) -> AsyncGenerator[World]:
     """The whole product in this process, on a story's clock: sandbox and API are called without a network.
 
     The sandbox keeps its state in `sandbox_dir`, in memory without one; mails go to `folder`. `secret` is the admin key.
+    Without `entropy` chance is counted, so that two runs make the same ids (and keys that anybody can guess).
     """
     async with AsyncExitStack() as stack:
         engine = engine_of(database_url)
@@ -123,7 +125,7 @@ async def simulated_world(
             wall=clock,
             webhook_secret=SANDBOX_SECRET,
             offset=offset,
-            entropy=lambda: f"{next(numbers):032x}",
+            entropy=entropy or (lambda: f"{next(numbers):032x}"),
         )
         api = create_app(context)
         http = httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://perennial", timeout=60)
@@ -155,8 +157,9 @@ async def simulated_world(
 
 async def admin_key(pool: "Pool[Record]", at: datetime, *, secret: str) -> None:
     """Make sure that the admin key `secret` exists."""
-    key = ApiKey(id=derived_id("key", at, "admin", secret), role=Role.ADMIN, created_at=at, label="admin")
-    await create_key(pool, key, secret)
+    if await find_key(pool, secret) is None:
+        key = ApiKey(id=derived_id("key", at, "admin", secret), role=Role.ADMIN, created_at=at, label="admin")
+        await create_key(pool, key, secret)
 
 
 def _context(

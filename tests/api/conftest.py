@@ -51,7 +51,9 @@ class Api:
         """A client with a key of that role."""
         headers = {"Authorization": f"Bearer {await self.secret(role, **more)}"}
         transport = httpx.ASGITransport(self.world.world.api)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers, timeout=60) as client:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://test", headers=headers, timeout=60
+        ) as client:
             yield client
 
     async def customer(self, **more: Any) -> str:

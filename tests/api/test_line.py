@@ -69,7 +69,12 @@ class TestTheMoney:
             "state": "paid",
         }
         line = invoice["lines"][0]
-        assert (line["kind"], line["quantity"], line["unit_amount"], line["amount"]) == ("recurring", "1", "49", "49.00")
+        assert (line["kind"], line["quantity"], line["unit_amount"], line["amount"]) == (
+            "recurring",
+            "1",
+            "49.00",
+            "49.00",
+        )
 
     async def test_an_invoice_has_three_names(self, api, sold):
         named = await get(api, f"/v1/invoices/{sold[1]}%231")

@@ -27,10 +27,34 @@ PLANTED = [
     ("/v1/quotes", b'{"lines": ' + b"[" * 60 + b"]" * 60 + b"}", 422, "invalid_input", ["lines", 0, 0]),
     ("/v1/quotes", b"[]", 422, "invalid_input", []),
     ("/v1/quotes", b'"q1"', 422, "invalid_input", []),
-    ("/v1/quotes", b'{"customer": "a", "lines": [{"plan": "p", "quantity": 1.5}]}', 422, "invalid_input", ["lines", 0, "quantity"]),
-    ("/v1/quotes", b'{"customer": "a", "lines": [{"plan": "p", "quantity": NaN}]}', 422, "invalid_input", ["lines", 0, "quantity"]),
-    ("/v1/quotes", b'{"customer": "a", "lines": [{"plan": "p", "quantity": -Infinity}]}', 422, "invalid_input", ["lines", 0, "quantity"]),
-    ("/v1/quotes", b'{"customer": "a", "lines": [{"plan": "p", "quantity": ' + b"9" * 5000 + b"}]}", 422, "invalid_input", ["lines", 0, "quantity"]),
+    (
+        "/v1/quotes",
+        b'{"customer": "a", "lines": [{"plan": "p", "quantity": 1.5}]}',
+        422,
+        "invalid_input",
+        ["lines", 0, "quantity"],
+    ),
+    (
+        "/v1/quotes",
+        b'{"customer": "a", "lines": [{"plan": "p", "quantity": NaN}]}',
+        422,
+        "invalid_input",
+        ["lines", 0, "quantity"],
+    ),
+    (
+        "/v1/quotes",
+        b'{"customer": "a", "lines": [{"plan": "p", "quantity": -Infinity}]}',
+        422,
+        "invalid_input",
+        ["lines", 0, "quantity"],
+    ),
+    (
+        "/v1/quotes",
+        b'{"customer": "a", "lines": [{"plan": "p", "quantity": ' + b"9" * 5000 + b"}]}",
+        422,
+        "invalid_input",
+        ["lines", 0, "quantity"],
+    ),
     ("/v1/quotes", b'{"customer": "a\\u0000", "lines": []}', 422, "invalid_input", ["customer"]),
     ("/v1/quotes", b'{"customer": "a\\ud800", "lines": []}', 422, "invalid_input", ["customer"]),
     ("/v1/quotes", without(QUOTE, "customer"), 422, "invalid_input", ["customer"]),
@@ -108,7 +132,9 @@ async def test_a_planted_query_is_told(api, path, loc):
 
 class TestWhatIsNoJsonOfOurs:
     async def test_a_float_is_told_how_to_be_written(self, api):
-        answer = await api.http.post("/v1/quotes", content=b'{"customer": "a", "lines": [{"plan": "p", "quantity": 0.1}]}')
+        answer = await api.http.post(
+            "/v1/quotes", content=b'{"customer": "a", "lines": [{"plan": "p", "quantity": 0.1}]}'
+        )
         assert 'write it as a string: "0.1"' in answer.json()["errors"][0]["msg"]
 
     async def test_a_misspelt_field_is_told_the_one_that_was_meant(self, api):
@@ -135,7 +161,9 @@ class TestWhatIsNoJsonOfOurs:
 
     async def test_nothing_is_half_done_after_an_error(self, api):
         key = api.fresh("cust")
-        assert (await api.http.post("/v1/customers", json={"key": key, "name": "A", "currency": "EURO"})).status_code == 422
+        assert (
+            await api.http.post("/v1/customers", json={"key": key, "name": "A", "currency": "EURO"})
+        ).status_code == 422
         assert (await api.http.get(f"/v1/customers/{key}")).status_code == 404
 
 

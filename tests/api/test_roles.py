@@ -42,6 +42,16 @@ async def ada(api):
     return await api.customer()
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def theirs(api):
+    return await api.customer(payment_method="pm_card_visa")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def key(api, theirs):
+    return await api.sold(theirs)
+
+
 @pytest.mark.parametrize(("role", "method", "path", "allowed"), CELLS, ids=lambda cell: str(cell))
 async def test_a_cell(api, ada, role, method, path, allowed):
     more = {"customer": ada} if role is Role.CUSTOMER else {}
@@ -55,7 +65,9 @@ async def test_a_cell(api, ada, role, method, path, allowed):
 
 
 class TestWhoCalls:
-    @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer  ", "Basic YTpi", "Bearer nobody", "Bearer ü", "Bearer " + "x" * 9000])
+    @pytest.mark.parametrize(
+        "header", [None, "", "Bearer", "Bearer  ", "Basic YTpi", "Bearer nobody", "Bearer ü", "Bearer " + "x" * 9000]
+    )
     async def test_nobody_we_know(self, api, header):
         transport = httpx.ASGITransport(api.world.world.api)
         headers = [] if header is None else [(b"authorization", header.encode())]
@@ -84,14 +96,6 @@ class TestWhoCalls:
 
 
 class TestAnotherCustomersThings:
-    @pytest_asyncio.fixture(scope="class", loop_scope="module")
-    async def theirs(self, api):
-        return await api.customer(payment_method="pm_card_visa")
-
-    @pytest_asyncio.fixture(scope="class", loop_scope="module")
-    async def key(self, api, theirs):
-        return await api.sold(theirs)
-
     async def test_do_not_exist(self, api, ada, theirs, key):
         paths = [
             f"/v1/customers/{theirs}",

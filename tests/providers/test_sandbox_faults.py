@@ -30,7 +30,7 @@ async def at_work(world: World) -> tuple[str, str]:
 async def arrived(world: World) -> None:
     """Return when the fault that was ordered has struck."""
     async with asyncio.timeout(5):
-        while world.sandbox.faults.left:  # noqa: ASYNC110  a request tells nobody that it came
+        while world.sandbox.faults.left:
             await asyncio.sleep(0.001)
 
 

@@ -60,7 +60,7 @@ async def test_a_child_is_stopped_together_with_what_it_started(tmp_path: Path):
     child = await Child.spawn("child", python(PARENT_OF_ANOTHER), log=log)
     await eventually(lambda: log.read_text().strip() != "", "the other one's pid")
     grandchild = int(log.read_text())
-    assert alive(grandchild)
+    await eventually(lambda: alive(grandchild), "the other one runs")
     await child.stop(signal.SIGTERM)
     assert child.returncode == -signal.SIGTERM
     await all_gone([child.pid, grandchild])
@@ -71,9 +71,11 @@ async def test_without_a_kernel_that_tells_children_the_next_spawn_ends_the_one_
 ):
     monkeypatch.setattr(process, "_setpriv_path", lambda: None)
     first = await Child.spawn("child", python("import time; time.sleep(600)"), log=tmp_path / "child.log")
+    # For an instant between being spawned and running its program a process has no command line.
+    await eventually(lambda: alive(first.pid), "the first one runs")
     second = await Child.spawn("child", python("import time; time.sleep(600)"), log=tmp_path / "child.log")
     assert await asyncio.wait_for(first.wait(), 10) == -signal.SIGKILL
-    assert alive(second.pid)
+    await eventually(lambda: alive(second.pid), "the second one runs")
     await second.stop()
 
 

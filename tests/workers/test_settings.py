@@ -89,7 +89,7 @@ def test_every_variable_is_described_and_a_misspelt_one_is_found():
 
 @pytest.mark.usefixtures("logging_as_before")
 def test_off_a_terminal_each_event_is_one_json_line_on_standard_error(capsys: pytest.CaptureFixture[str]):
-    configure_logging(settings())
+    configure_logging(level="INFO", as_json=True)
     with structlog.contextvars.bound_contextvars(workflow_id="subscription/sub_1"):
         structlog.get_logger().info("invoice_recorded", invoice_id="inv_1")
     logging.getLogger("temporalio").warning("slow %s", "task", extra={"attempt": 2})
@@ -106,7 +106,7 @@ def test_off_a_terminal_each_event_is_one_json_line_on_standard_error(capsys: py
 @pytest.mark.usefixtures("logging_as_before")
 @pytest.mark.parametrize("log_json", [True, False])
 def test_a_traceback_shows_no_local_variable(capsys: pytest.CaptureFixture[str], log_json: bool):
-    configure_logging(settings(log_json=log_json))
+    configure_logging(level="INFO", as_json=log_json)
     password = "hush" + str(log_json)
     try:
         _ = {}[len(password)]
@@ -120,7 +120,7 @@ def test_a_traceback_shows_no_local_variable(capsys: pytest.CaptureFixture[str],
 
 @pytest.mark.usefixtures("logging_as_before")
 def test_the_level_is_heeded(capsys: pytest.CaptureFixture[str]):
-    configure_logging(settings(log_level="WARNING"))
+    configure_logging(level="WARNING", as_json=False)
     structlog.get_logger().info("unheard")
     structlog.get_logger().warning("heard")
     assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == ["heard"]
