@@ -1,6 +1,7 @@
 """The app as a whole: health, docs, limits, and what is written to the log."""
 
 import json
+import logging
 
 import pytest
 import structlog
@@ -55,6 +56,15 @@ class TestDocs:
         assert (await api.http.get("/openapi.json")).json()["openapi"].startswith("3.")
 
 
+@pytest.fixture
+def at_info():
+    before = structlog.get_config()["wrapper_class"]
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
+    yield
+    structlog.configure(wrapper_class=before)
+
+
+@pytest.mark.usefixtures("at_info")
 class TestTheLog:
     async def test_is_one_line_per_request_without_names_or_keys(self, api):
         ada = await api.customer(name="Countess Lovelace", email="ada@example.com")

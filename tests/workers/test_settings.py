@@ -120,7 +120,7 @@ def test_a_traceback_shows_no_local_variable(capsys: pytest.CaptureFixture[str],
 
 @pytest.mark.usefixtures("logging_as_before")
 def test_the_level_is_heeded(capsys: pytest.CaptureFixture[str]):
-    configure_logging(level="WARNING", as_json=False)
+    configure_logging(level="WARNING", as_json=True)
     structlog.get_logger().info("unheard")
     structlog.get_logger().warning("heard")
     assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == ["heard"]
