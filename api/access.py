@@ -81,7 +81,7 @@ def token_of(key: ApiKey, path: str, idempotency_key: str | None, context: Conte
     return sha256(f"{key.id}\n{path}\n{idempotency_key}".encode()).hexdigest()[:32]
 
 
-def call_of(request: Request) -> Call:
+async def call_of(request: Request) -> Call:
     """The call that `endpoint.Endpoint` has let in."""
     return cast(Call, request.state.call)
 

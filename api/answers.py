@@ -42,7 +42,7 @@ def pdf(content: bytes, name: str) -> Response:
     )
 
 
-def _asked(
+async def _asked(
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="How many at most.")] = 50,
     cursor: Annotated[str | None, Query(max_length=100, description="`next_cursor` of the page before.")] = None,
 ) -> Asked:
@@ -52,7 +52,7 @@ def _asked(
 Paged = Annotated[Asked, Depends(_asked)]
 
 
-def _wait(
+async def _wait(
     wait: Annotated[str | None, Query(description="Wait for what follows, at most this long: PT10S.")] = None,
 ) -> timedelta:
     if wait is None:

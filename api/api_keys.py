@@ -68,7 +68,9 @@ async def make_key(request: Request, context: Doors, call: Calling) -> Response:
     is_new = await create_key(context.pool, made, secret)
     shown = _shown(made, new.customer)
     kept = {**shown, "key": None}
-    return answer({**shown, "key": secret if is_new else None}, 201, kept=kept)
+    told = answer({**shown, "key": secret if is_new else None}, 201, kept=kept)
+    told.headers["cache-control"] = "no-store"
+    return told
 
 
 @routes.get("/v1/api-keys", responses=says({"data": [_EXAMPLE], "next_cursor": None}))

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
 from pydantic import TypeAdapter
+from pydantic_core import PydanticSerializationError
 
 from api.access import Calling
 from api.answers import answer
@@ -46,7 +47,7 @@ _TAKES: dict[str, Any] = {
 @routes.put("/v1/catalog", openapi_extra=_TAKES, responses=says(_EXAMPLE, codes="invalid_input"))
 async def apply_catalog(request: Request, context: Doors, call: Calling) -> Response:
     """Make a price book the current one. A plan that changed gets its next version; what is sold keeps its own."""
-    book = read_price_book(_text(await request.body()))
+    book = _storable(read_price_book(_text(await request.body())))
     async with context.open_books() as books:
         applied = await books.catalog.apply(book, call.at)
         await books.audit.add(
@@ -89,6 +90,16 @@ async def get_plan(
 
 def _book(book: PriceBook) -> dict[str, Any]:
     return _BOOK.dump_python(book, mode="json", exclude_none=True)
+
+
+def _storable(book: PriceBook) -> PriceBook:
+    """The book, if every text in it can be kept: escapes can spell what no database holds."""
+    try:
+        if rb"\u0000" not in _BOOK.dump_json(book):
+            return book
+    except PydanticSerializationError:
+        pass
+    raise invalid([FieldError((), "a text in the price book holds a character that cannot be stored")])
 
 
 def _text(raw: bytes) -> str:

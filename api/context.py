@@ -54,4 +54,9 @@ def context_of(request: Request) -> Context:
     return cast(Context, request.app.state.context)
 
 
-Doors = Annotated[Context, Depends(context_of)]
+async def _doors(request: Request) -> Context:
+    # FastAPI runs what is not async in a thread, which costs more than all that is done here.
+    return context_of(request)
+
+
+Doors = Annotated[Context, Depends(_doors)]

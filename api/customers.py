@@ -152,12 +152,19 @@ async def named(context: Context, call: Call, name: str) -> Customer:
     return customer
 
 
+async def whose(context: Context, call: Call, customer: str | None) -> str | None:
+    """The customer that a list is narrowed to: the one asked for, and for a customer's key always itself."""
+    if call.customer_id is None or customer is None:
+        return call.customer_id or customer
+    return (await named(context, call, customer)).id
+
+
 async def _created(context: Context, call: Call, new: NewCustomer) -> tuple[Customer, bool]:
     """The customer, and whether it is new. Raises AlreadyExists when the key is another's."""
     _refuse([*key_errors(new.key), *_currency(new.currency), *_wrong(new, await _policies(context))])
     key = new.key or call.name("c")
     customer = Customer(
-        id=derived_id("cus", call.at, "key", key),
+        id=derived_id("cus", call.at, "key", key, call.token),
         key=key,
         currency=new.currency,
         created_at=call.at,

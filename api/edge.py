@@ -12,6 +12,8 @@ log = structlog.get_logger()
 
 MOST_BYTES = 4_000_000
 LONGEST_PATH = 2_000
+# By this header a problem tells the log its code; it does not leave the house.
+CODE = b"x-problem"
 
 
 class Edge:
@@ -35,9 +37,10 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                code = dict(message.get("headers", ())).get(b"x-problem")
-                if code:
+                headers = list(message.get("headers", ()))
+                if code := dict(headers).get(CODE):
                     line["code"] = code.decode()
+                message["headers"] = [header for header in headers if header[0] != CODE]
             await send(message)
 
         try:

@@ -9,6 +9,7 @@ from api import showing
 from api.access import Calling
 from api.answers import Paged, answer
 from api.context import Context, Doors
+from api.customers import whose
 from api.docs import says
 from api.endpoint import router
 from api.naming import keys_of
@@ -42,7 +43,7 @@ async def get_events(
     page = await list_events(
         context.engine,
         asked,
-        customer=call.customer_id or customer,
+        customer=await whose(context, call, customer),
         subject=subject,
         subscription_id=await _subscription_id(context, subscription),
         type=type,

@@ -8,6 +8,7 @@ from api import showing, showing_money
 from api.access import Call, Calling
 from api.answers import Paged, answer, pdf
 from api.context import Context, Doors
+from api.customers import whose
 from api.docs import says
 from api.documents import invoice_document
 from api.endpoint import router
@@ -46,7 +47,7 @@ async def get_invoices(
 ) -> Response:
     """Invoices with their lines, newest first."""
     page = await list_invoices(
-        context.engine, asked, customer=call.customer_id or customer, subscription=subscription, state=state
+        context.engine, asked, customer=await whose(context, call, customer), subscription=subscription, state=state
     )
     keys = await keys_of(context, (id_ for one in page.data for id_ in (one.customer_id, one.subscription_id)))
     shown = (_shown(invoice, keys[invoice.customer_id], keys[invoice.subscription_id]) for invoice in page.data)

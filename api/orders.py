@@ -12,6 +12,7 @@ from api.access import Call, Calling
 from api.answers import Paged, Wait, answer, settled
 from api.bodies import Body
 from api.context import Context, Doors
+from api.customers import whose
 from api.docs import says
 from api.endpoint import router
 from api.naming import keys_of
@@ -60,7 +61,7 @@ async def get_orders(
     state: Annotated[OrderState | None, Query()] = None,
 ) -> Response:
     """Orders, newest first."""
-    page = await list_orders(context.engine, asked, customer=call.customer_id or customer, state=state)
+    page = await list_orders(context.engine, asked, customer=await whose(context, call, customer), state=state)
     keys = await keys_of(context, (order.customer_id for order in page.data))
     shown = (showing.order(order, customer=keys[order.customer_id]) for order in page.data)
     return answer(showing.page(shown, page.next_cursor))

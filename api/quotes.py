@@ -14,6 +14,7 @@ from api.answers import Paged, Wait, answer, pdf
 from api.bodies import Body
 from api.context import Context, Doors
 from api.customers import named as customer_named
+from api.customers import whose
 from api.docs import says
 from api.documents import quote_document
 from api.endpoint import router
@@ -112,7 +113,7 @@ async def get_quotes(
     state: Annotated[QuoteState | None, Query()] = None,
 ) -> Response:
     """Quotes, newest first."""
-    page = await list_quotes(context.engine, asked, customer=call.customer_id or customer, state=state)
+    page = await list_quotes(context.engine, asked, customer=await whose(context, call, customer), state=state)
     keys = await keys_of(context, (quote.customer_id for quote in page.data))
     shown = (showing.quote(quote, customer=keys[quote.customer_id]) for quote in page.data)
     return answer(showing.page(shown, page.next_cursor))

@@ -9,6 +9,7 @@ from api import showing
 from api.access import Call, Calling
 from api.answers import Paged, answer
 from api.context import Context, Doors
+from api.customers import whose
 from api.docs import says
 from api.endpoint import router
 from api.events import shown_events
@@ -38,7 +39,7 @@ async def get_subscriptions(
     state: Annotated[SubscriptionState | None, Query(description="As stored: a suspended one is `active`.")] = None,
 ) -> Response:
     """Subscriptions, newest first."""
-    page = await list_subscriptions(context.engine, asked, customer=call.customer_id or customer, state=state)
+    page = await list_subscriptions(context.engine, asked, customer=await whose(context, call, customer), state=state)
     return answer(showing.page(await _shown(context, call, page.data), page.next_cursor))
 
 

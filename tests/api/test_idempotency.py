@@ -1,6 +1,7 @@
 """Idempotency: a POST that comes twice is carried out once, and answered the same."""
 
 import asyncio
+from hashlib import sha256
 
 import pytest
 
@@ -93,14 +94,18 @@ class TestAtOnce:
         assert {answer.status_code for answer in answers} <= {200, 201}
         assert len({answer.json()["id"] for answer in answers}) == 1
 
+    async def test_of_two_who_mean_different_things_one_is_refused(self, api):
+        key = api.fresh("cust")
+        both = (body(key, name) for name in ("Ada", "Bob"))
+        answers = await asyncio.gather(*(api.http.post("/v1/customers", json=one) for one in both))
+        assert sorted(answer.status_code for answer in answers) == [201, 409]
+
     async def test_who_waits_too_long_is_told_that_it_is_in_progress(self, api, monkeypatch):
         monkeypatch.setattr(idempotency, "WAIT_S", 0.1)
         context = api.world.world.api.state.context
         name = api.fresh("i")
         key = (await api.http.get("/v1/api-keys")).json()["data"][-1]["id"]
         raw = b'{"name": "Ada", "currency": "EUR"}'
-        from hashlib import sha256
-
         claim = await begin(
             context.pool,
             Request(api_key_id=key, path="/v1/customers", key=name, body_hash=sha256(raw).hexdigest()),

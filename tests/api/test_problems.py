@@ -155,6 +155,12 @@ class TestWhatIsNoJsonOfOurs:
         assert answer.status_code == 422
         assert "line" in answer.json()["errors"][0]["msg"]
 
+    @pytest.mark.parametrize("name", ["a\\ud800", "a\\u0000"])
+    async def test_a_price_book_that_cannot_be_stored(self, api, name):
+        content = f'{{"entity": {{"key": "g", "legal_name": "{name}", "country": "DE"}}}}'
+        answer = await api.http.put("/v1/catalog", content=content)
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
+
     @pytest.mark.parametrize("content", [b"", b"\xff", b"\x00", b"- - - a: [", b"5", b"null"])
     async def test_no_price_book_at_all(self, api, content):
         assert (await api.http.put("/v1/catalog", content=content)).status_code == 422
