@@ -5,9 +5,10 @@ from datetime import datetime
 
 from temporalio import activity
 
-from activities.ports import Lifecycles, OpenBooks, PaymentProvider
+from activities.ports import Lifecycles, OpenBooks, PaymentMethod, PaymentProvider, ProviderRejected
 from domain.audit import AuditEvent
 from domain.customer import Customer
+from domain.errors import FieldError, InvalidInput
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +40,7 @@ class CustomerActivities:
         customer_ref = customer.provider_ref or await self._payments.create_customer(
             customer_id=customer.id, key=f"cus:{customer.id}"
         )
-        method = await self._payments.attach_method(
-            customer_ref=customer_ref,
-            method=command.method,
-            key=f"pm:{customer.id}:{command.method}:{command.at.isoformat()}",
-        )
+        method = await self._attached(customer_ref, command)
         async with self._open_books() as books:
             customer = replace(
                 await books.customers.lock(command.customer_id),
@@ -71,3 +68,11 @@ class CustomerActivities:
         for collection in waiting:
             await self._lifecycles.wake_collection(collection, command.at)
         return customer
+
+    async def _attached(self, customer_ref: str, command: UseMethod) -> PaymentMethod:
+        key = f"pm:{command.customer_id}:{command.method}:{command.at.isoformat()}"
+        try:
+            return await self._payments.attach_method(customer_ref=customer_ref, method=command.method, key=key)
+        except ProviderRejected as rejected:
+            why = f"the payment provider does not take {command.method!r}"
+            raise InvalidInput(why, (FieldError(("use",), why),)) from rejected

@@ -14,11 +14,11 @@ from api.bodies import Body
 from api.context import Context, Doors
 from api.docs import says
 from api.endpoint import router
-from api.naming import customers_named, keys_of
 from api.reading import invalid
 from domain.errors import FieldError
 from domain.ids import derived_id
 from store.access import ApiKey, Role, create_key, list_keys, revoke_key
+from store.naming import customers_named, keys_of
 
 routes = router("api-keys")
 
@@ -77,7 +77,7 @@ async def make_key(request: Request, context: Doors, call: Calling) -> Response:
 async def get_keys(context: Doors) -> Response:
     """All keys, newest first, revoked ones too; never a secret."""
     found = await list_keys(context.pool)
-    keys = await keys_of(context, (key.customer_id for key in found))
+    keys = await keys_of(context.pool, (key.customer_id for key in found))
     return answer(showing.page((_shown(key, keys.get(key.customer_id or "")) for key in found), None))
 
 
@@ -90,7 +90,7 @@ async def revoke(id: str, context: Doors, call: Calling) -> Response:
 
 async def _customer_id(context: Context, new: NewKey) -> str | None:
     """The id of the customer that the key is bound to. Raises InvalidInput."""
-    known = await customers_named(context, [new.customer] if new.customer else [])
+    known = await customers_named(context.pool, [new.customer] if new.customer else [])
     customer_id = known.get(new.customer or "")
     errors = list(_wrong(new, customer_id))
     if errors:

@@ -10,12 +10,12 @@ from api.answers import Paged, answer
 from api.context import Context, Doors
 from api.docs import says
 from api.endpoint import router
-from api.naming import invoice_named, keys_of
 from api.reading import invalid
 from api.shapes import duration
 from domain.dunning import CollectionState
 from domain.errors import FieldError
 from store.lists import Collected, list_collections
+from store.naming import invoice_named, keys_of
 
 routes = router("collections")
 
@@ -60,7 +60,7 @@ async def get_collections(
 @routes.get("/v1/collections/{invoice}", responses=says(_EXAMPLE, codes="not_found"))
 async def get_collection(invoice: str, context: Doors) -> Response:
     """The collection of one invoice, by the invoice's id, number, or `q1#2`."""
-    name = await invoice_named(context, invoice)
+    name = await invoice_named(context.pool, invoice)
     async with context.open_books() as books:
         collection = await books.collections.get(name)
         number = (await books.invoices.get(collection.invoice_id)).number or ""
@@ -71,7 +71,7 @@ async def get_collection(invoice: str, context: Doors) -> Response:
 
 async def _shown(context: Context, found: tuple[Collected, ...]) -> list[showing.Shown]:
     of = [one.collection for one in found]
-    keys = await keys_of(context, (id_ for one in of for id_ in (one.customer_id, one.subscription_id)))
+    keys = await keys_of(context.pool, (id_ for one in of for id_ in (one.customer_id, one.subscription_id)))
     return [
         showing_money.collection(
             one.collection,

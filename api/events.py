@@ -12,10 +12,10 @@ from api.context import Context, Doors
 from api.customers import whose
 from api.docs import says
 from api.endpoint import router
-from api.naming import keys_of
 from domain.audit import AuditEvent
 from domain.errors import NotFound
 from store.lists import list_events
+from store.naming import keys_of
 
 routes = router("events")
 
@@ -53,7 +53,7 @@ async def get_events(
 
 async def shown_events(context: Context, events: Sequence[AuditEvent]) -> list[showing.Shown]:
     """Events with their customers named by key."""
-    keys = await keys_of(context, (event.customer_id for event in events))
+    keys = await keys_of(context.pool, (event.customer_id for event in events))
     return [showing.event(event, customer=keys.get(event.customer_id)) for event in events]
 
 

@@ -12,9 +12,9 @@ from api.customers import whose
 from api.docs import says
 from api.documents import invoice_document
 from api.endpoint import router
-from api.naming import invoice_named, keys_of
 from domain.invoice import Invoice, InvoiceState
 from store.lists import list_invoices
+from store.naming import invoice_named, keys_of
 
 routes = router("invoices")
 
@@ -49,7 +49,7 @@ async def get_invoices(
     page = await list_invoices(
         context.engine, asked, customer=await whose(context, call, customer), subscription=subscription, state=state
     )
-    keys = await keys_of(context, (id_ for one in page.data for id_ in (one.customer_id, one.subscription_id)))
+    keys = await keys_of(context.pool, (id_ for one in page.data for id_ in (one.customer_id, one.subscription_id)))
     shown = (_shown(invoice, keys[invoice.customer_id], keys[invoice.subscription_id]) for invoice in page.data)
     return answer(showing.page(shown, page.next_cursor))
 
@@ -58,7 +58,7 @@ async def get_invoices(
 async def get_invoice(id: str, context: Doors, call: Calling) -> Response:
     """One invoice."""
     invoice = await _named(context, call, id)
-    keys = await keys_of(context, [invoice.customer_id, invoice.subscription_id])
+    keys = await keys_of(context.pool, [invoice.customer_id, invoice.subscription_id])
     return answer(_shown(invoice, keys[invoice.customer_id], keys[invoice.subscription_id]))
 
 
@@ -75,7 +75,7 @@ async def get_invoice_pdf(id: str, context: Doors, call: Calling) -> Response:
 
 
 async def _named(context: Context, call: Call, name: str) -> Invoice:
-    invoice_id = await invoice_named(context, name)
+    invoice_id = await invoice_named(context.pool, name)
     async with context.open_books() as books:
         invoice = await books.invoices.get(invoice_id)
     call.sees(invoice.customer_id, f"invoice {name}")

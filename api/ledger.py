@@ -9,10 +9,10 @@ from api.answers import Paged, answer
 from api.context import Doors
 from api.docs import says
 from api.endpoint import router
-from api.naming import keys_of
 from domain.ledger import Account
 from store.balances import trial_balance
 from store.lists import list_ledger_entries
+from store.naming import keys_of
 
 routes = router("ledger")
 
@@ -41,7 +41,7 @@ async def get_entries(
 ) -> Response:
     """Legs of postings, newest first."""
     page = await list_ledger_entries(context.engine, asked, customer=customer, account=account, cause=cause)
-    keys = await keys_of(context, (leg.customer_id for leg in page.data))
+    keys = await keys_of(context.pool, (leg.customer_id for leg in page.data))
     shown = (showing_money.entry(leg, customer=keys[leg.customer_id]) for leg in page.data)
     return answer(showing.page(shown, page.next_cursor))
 

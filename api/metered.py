@@ -14,12 +14,12 @@ from api.context import Doors
 from api.customers import named
 from api.docs import says
 from api.endpoint import router
-from api.naming import known_meters
 from api.reading import Loc, invalid
 from domain.calendar import Cadence, Interval, first_instant, local_day
 from domain.catalog import Meter
 from domain.errors import FieldError, InvalidInput, NotFound
 from domain.money import plain
+from store.naming import known_meters
 from store.usage import UsageWindow, usage_by_window
 
 routes = router("usage")
@@ -55,7 +55,7 @@ async def get_usage(
 ) -> Response:
     """What a meter counted, in windows that begin at local midnight, hour or month; windows without use are left out."""
     who = await named(context, call, customer)
-    counted = next((one for one in await known_meters(context) if one.key == meter), None)
+    counted = next((one for one in await known_meters(context.pool) if one.key == meter), None)
     if counted is None:
         raise NotFound(f"no meter {meter}")
     ends_at = call.at if ends is None else _instant(ends, "to", who.timezone)

@@ -15,11 +15,11 @@ from api.context import Context, Doors
 from api.customers import whose
 from api.docs import says
 from api.endpoint import router
-from api.naming import keys_of
 from api.sending import NotRunning, Start, send
 from domain.errors import InvalidState
 from domain.order import Order, OrderState
 from store.lists import list_orders
+from store.naming import keys_of
 from workflows import names
 from workflows.order import CallBack, OrderAt, OrderRun, OrderWorkflow
 
@@ -62,7 +62,7 @@ async def get_orders(
 ) -> Response:
     """Orders, newest first."""
     page = await list_orders(context.engine, asked, customer=await whose(context, call, customer), state=state)
-    keys = await keys_of(context, (order.customer_id for order in page.data))
+    keys = await keys_of(context.pool, (order.customer_id for order in page.data))
     shown = (showing.order(order, customer=keys[order.customer_id]) for order in page.data)
     return answer(showing.page(shown, page.next_cursor))
 
@@ -159,5 +159,5 @@ async def _named(context: Context, call: Call, name: str) -> Order:
 
 
 async def _shown(context: Context, order: Order, status: int = 200) -> Response:
-    keys = await keys_of(context, [order.customer_id])
+    keys = await keys_of(context.pool, [order.customer_id])
     return answer(showing.order(order, customer=keys[order.customer_id]), status)

@@ -18,7 +18,6 @@ from api.customers import whose
 from api.docs import says
 from api.documents import quote_document
 from api.endpoint import router
-from api.naming import keys_of
 from api.offers import offer_errors
 from api.orders import followed
 from api.reading import invalid
@@ -29,6 +28,7 @@ from domain.ids import derived_id
 from domain.quote import VALID_FOR, Quote, QuoteState
 from store.access import Role
 from store.lists import list_quotes
+from store.naming import keys_of
 from workflows import names
 from workflows.quote import AcceptQuote, Move, MoveQuote, Offer, OfferedLine, QuoteRun, QuoteWorkflow
 
@@ -114,7 +114,7 @@ async def get_quotes(
 ) -> Response:
     """Quotes, newest first."""
     page = await list_quotes(context.engine, asked, customer=await whose(context, call, customer), state=state)
-    keys = await keys_of(context, (quote.customer_id for quote in page.data))
+    keys = await keys_of(context.pool, (quote.customer_id for quote in page.data))
     shown = (showing.quote(quote, customer=keys[quote.customer_id]) for quote in page.data)
     return answer(showing.page(shown, page.next_cursor))
 
@@ -229,7 +229,7 @@ async def _customer_name(context: Context, quote: Quote) -> str:
 
 
 async def _shown(context: Context, quote: Quote) -> Response:
-    keys = await keys_of(context, [quote.customer_id])
+    keys = await keys_of(context.pool, [quote.customer_id])
     return answer(showing.quote(quote, customer=keys[quote.customer_id]))
 
 

@@ -13,9 +13,9 @@ from api.customers import whose
 from api.docs import says
 from api.endpoint import router
 from api.events import shown_events
-from api.naming import keys_of
 from domain.subscription import Subscription, SubscriptionState
 from store.lists import list_events, list_subscriptions, suspended_among
+from store.naming import keys_of
 
 routes = router("subscriptions")
 
@@ -67,7 +67,7 @@ async def _named(context: Context, call: Call, name: str) -> Subscription:
 async def _shown(context: Context, call: Call, found: Sequence[Subscription]) -> list[showing.Shown]:
     if not found:
         return []
-    keys = await keys_of(context, (one.customer_id for one in found))
+    keys = await keys_of(context.pool, (one.customer_id for one in found))
     shut = await suspended_among(context.engine, (one.id for one in found), call.at)
     return [
         showing.subscription(one, customer=keys[one.customer_id], at=call.at, suspended=one.id in shut) for one in found

@@ -19,10 +19,10 @@ from api.cloud_events import CloudEvent, Rejected, counted_problem, read_event
 from api.context import Context, Doors
 from api.docs import says
 from api.endpoint import router
-from api.naming import customers_named, known_meters
 from api.reading import invalid
 from api.showing import Shown
 from domain.errors import FieldError
+from store.naming import customers_named, known_meters
 from store.usage import StoredEvent, record
 
 routes = router("usage")
@@ -98,8 +98,8 @@ async def _sorted_out(context: Context, events: Sequence[object], call: Calling)
             read.append((index, found))
         else:
             batch.rejected.append((index, _id(event), found))
-    customers = await customers_named(context, (event.subject for _, event in read))
-    meters = await known_meters(context) if read else ()
+    customers = await customers_named(context.pool, (event.subject for _, event in read))
+    meters = await known_meters(context.pool) if read else ()
     for index, event in read:
         customer_id = customers.get(event.subject)
         if customer_id is None:

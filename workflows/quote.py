@@ -7,6 +7,7 @@ from temporalio import workflow
 
 from activities.quoting import AcceptQuote, Move, MoveQuote, Offer, OfferedLine, QuotingActivities
 from domain.quote import Quote
+from workflows.clock import now
 from workflows.inbox import Inbox
 from workflows.names import STATE, show
 from workflows.options import STORE
@@ -23,6 +24,8 @@ class QuoteRun:
     offset: timedelta = timedelta(0)
 
 
+# A workflow is started together with its offer; one whose offer never arrives must not stay.
+FIRST_COMMAND_WITHIN = timedelta(hours=1)
 Command = Offer | MoveQuote | AcceptQuote
 
 
@@ -37,6 +40,7 @@ class QuoteWorkflow:
     def __init__(self, run: QuoteRun) -> None:
         self._quote = run.quote
         self._offset = run.offset
+        self._first_command_by = now(run.offset) + FIRST_COMMAND_WITHIN
         self._inbox = Inbox[Command, Quote]()
 
     @workflow.run
@@ -44,6 +48,8 @@ class QuoteWorkflow:
         """Answer one command after the other until the quote is closed."""
         while True:
             asked = await self._inbox.next(self._expires_at(), self._offset, "offer is valid")
+            if asked is None and self._quote is None:
+                break
             if asked is None:
                 self._quote = await self._move(
                     MoveQuote(quote_id=run.quote_id, move=Move.EXPIRE, at=self._last_instant())
@@ -90,8 +96,8 @@ class QuoteWorkflow:
     async def _move(self, command: MoveQuote) -> Quote:
         return await workflow.execute_activity_method(QuotingActivities.move, command, **STORE)
 
-    def _expires_at(self) -> datetime | None:
-        return self._quote.valid_until if self._quote else None
+    def _expires_at(self) -> datetime:
+        return self._quote.valid_until if self._quote else self._first_command_by
 
     def _last_instant(self) -> datetime:
         assert self._quote is not None

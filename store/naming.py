@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 
-from api.context import Context
 from domain.catalog import Meter
 from store.columns import codec
+from store.connections import Fetches
 
 _KEYS = """
     SELECT id, key FROM customers WHERE id = ANY($1::text[])
@@ -18,34 +18,34 @@ _NTH = """
 """
 
 
-async def keys_of(context: Context, ids: Iterable[str | None]) -> Mapping[str, str]:
+async def keys_of(pool: Fetches, ids: Iterable[str | None]) -> Mapping[str, str]:
     """The keys of customers and subscriptions; what has none (yet) is named by its id."""
     wanted = sorted({one for one in ids if one})
     if not wanted:
         return {}
-    rows = await context.pool.fetch(_KEYS, wanted)
+    rows = await pool.fetch(_KEYS, wanted)
     return {one: one for one in wanted} | {str(row["id"]): str(row["key"]) for row in rows}
 
 
-async def customers_named(context: Context, names: Iterable[str]) -> Mapping[str, str]:
+async def customers_named(pool: Fetches, names: Iterable[str]) -> Mapping[str, str]:
     """The id of each customer that is named by id or key; an id wins over another's key."""
     wanted = sorted(set(names))
     if not wanted:
         return {}
-    rows = await context.pool.fetch(_CUSTOMERS, wanted)
+    rows = await pool.fetch(_CUSTOMERS, wanted)
     return {str(row["key"]): str(row["id"]) for row in rows} | {str(row["id"]): str(row["id"]) for row in rows}
 
 
-async def known_meters(context: Context) -> tuple[Meter, ...]:
+async def known_meters(pool: Fetches) -> tuple[Meter, ...]:
     """Every meter, those too that a later price book left out: what was sold with them is still measured."""
-    rows = await context.pool.fetch("SELECT document::text AS document FROM meters ORDER BY key")
+    rows = await pool.fetch("SELECT document::text AS document FROM meters ORDER BY key")
     return tuple(codec(Meter).validate_json(row["document"]) for row in rows)
 
 
-async def invoice_named(context: Context, name: str) -> str:
+async def invoice_named(pool: Fetches, name: str) -> str:
     """`name` itself, or the id of the invoice that `q1#2` names: the second of subscription q1."""
     subscription, mark, ordinal = name.rpartition("#")
     if not mark or not ordinal.isascii() or not ordinal.isdigit() or len(ordinal) > 6 or int(ordinal) < 1:
         return name
-    rows = await context.pool.fetch(_NTH, subscription, int(ordinal) - 1)
+    rows = await pool.fetch(_NTH, subscription, int(ordinal) - 1)
     return str(rows[0]["id"]) if rows else name
