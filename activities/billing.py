@@ -160,8 +160,8 @@ async def _issued(
 
 
 async def _unsettled(books: Books, subscription: Subscription) -> Collection | None:
-    """An invoice of this subscription whose first charge is still due."""
-    for collection in await books.collections.open_of(subscription.customer_id):
+    """The latest invoice of this subscription, if its first charge is still due. An older one, on terms, runs by itself."""
+    for collection in reversed(await books.collections.open_of(subscription.customer_id)):
         if collection.subscription_id == subscription.id and not collection.attempts and not collection.cause:
             return collection
     return None

@@ -105,12 +105,14 @@ class CollectingActivities:
         if not collection.is_open or not attempts or attempts[-1].state in FINAL:
             return collection
         payment = attempts[-1]
+        # What was heard now is no older than what we wait for.
+        at = max(command.at, collection.since)
         if payment.intent_ref is None:
-            return collection
+            return await self._never_happened(payment, at)
         intent = await self._payments.read_intent(intent_ref=payment.intent_ref)
         if _never_executed(payment, intent, attempts):
-            return await self._never_happened(payment, command.at)
-        return await self._record(payment, intent, command.at)
+            return await self._never_happened(payment, at)
+        return await self._record(payment, intent, at)
 
     @activity.defn
     async def act(self, command: Act) -> Collection:
@@ -140,7 +142,8 @@ class CollectingActivities:
                 },
                 key=f"{invoice.id}/reminder/{action.at.isoformat()}",
             )
-        if action.kind is ActionKind.WRITE_OFF and collection.policy.on_write_off == "cancel":
+        written_off = action.kind is ActionKind.WRITE_OFF and collection.state is CollectionState.WRITTEN_OFF
+        if written_off and collection.policy.on_write_off == "cancel":
             await self._lifecycles.cancel_subscription(
                 collection.subscription_id, cause=f"write-off/{invoice.id}", at=action.at
             )
@@ -190,10 +193,10 @@ class CollectingActivities:
         return payment
 
     async def _confirmed(self, payment: Payment) -> Intent:
-        """Confirm under the attempt's key; once the provider may have forgotten the key, only read."""
+        """Confirm under the attempt's key; once the provider may have forgotten the key, it is looked up before anything."""
         assert payment.intent_ref is not None and payment.sent_at is not None
         if self._clock.now() - payment.sent_at > KEYS_ARE_GOOD_FOR:
-            return await self._payments.read_intent(intent_ref=payment.intent_ref)
+            return Intent(ref=payment.intent_ref, state=PaymentState.UNKNOWN)
         return await self._payments.confirm_intent(
             intent_ref=payment.intent_ref, method_ref=payment.method, key=f"cf:{payment.intent_ref}:{payment.attempt}"
         )

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from temporalio import activity
 
-from activities.ports import Lifecycles, OpenBooks, PaymentMethod, PaymentProvider, ProviderRejected
+from activities.ports import Books, Lifecycles, OpenBooks, PaymentMethod, PaymentProvider, ProviderRejected
 from domain.audit import AuditEvent
 from domain.customer import Customer
 from domain.errors import FieldError, InvalidInput
@@ -33,7 +33,8 @@ class CustomerActivities:
     async def use_method(self, command: UseMethod) -> Customer:
         """Save the method at the provider, make it the customer's, and tell the collections that wait for one.
 
-        Idempotent: the provider sees one key per customer and method; recording the same method again changes nothing.
+        Idempotent: the provider sees one key per customer and method; a method that is recorded, or older than the one
+        that is, changes nothing.
         """
         async with self._open_books() as books:
             customer = await books.customers.get(command.customer_id)
@@ -42,29 +43,17 @@ class CustomerActivities:
         )
         method = await self._attached(customer_ref, command)
         async with self._open_books() as books:
-            customer = replace(
-                await books.customers.lock(command.customer_id),
-                provider_ref=customer_ref,
-                payment_method=method.ref,
-                method_label=method.label,
-            )
-            await books.customers.put(customer)
-            waiting = [
-                collection.method_changed(command.at) for collection in await books.collections.open_of(customer.id)
-            ]
-            for collection in waiting:
-                await books.collections.put(collection)
-            await books.audit.add(
-                AuditEvent(
-                    type="customer.payment_method_changed",
-                    cause=f"{customer.id}/{method.ref}",
-                    at=command.at,
-                    customer_id=customer.id,
-                    subject=customer.id,
-                    data={"method": method.label},
-                    actor=command.actor,
+            customer = await books.customers.lock(command.customer_id)
+            if _is_news(customer, method, command.at):
+                customer = replace(
+                    customer,
+                    provider_ref=customer_ref,
+                    payment_method=method.ref,
+                    method_label=method.label,
+                    method_at=command.at,
                 )
-            )
+                await _record(books, customer, command)
+            waiting = await books.collections.open_of(customer.id)
         for collection in waiting:
             await self._lifecycles.wake_collection(collection, command.at)
         return customer
@@ -76,3 +65,27 @@ class CustomerActivities:
         except ProviderRejected as rejected:
             why = f"the payment provider does not take {command.method!r}"
             raise InvalidInput(why, (FieldError(("use",), why),)) from rejected
+
+
+def _is_news(customer: Customer, method: PaymentMethod, at: datetime) -> bool:
+    """Whether the customer's latest word is older than this one. A collection must not be asked twice for one word."""
+    if customer.method_at is None or customer.method_at < at:
+        return True
+    return customer.method_at == at and customer.payment_method != method.ref
+
+
+async def _record(books: Books, customer: Customer, command: UseMethod) -> None:
+    await books.customers.put(customer)
+    for collection in await books.collections.open_of(customer.id):
+        await books.collections.put(collection.method_changed(command.at))
+    await books.audit.add(
+        AuditEvent(
+            type="customer.payment_method_changed",
+            cause=f"{customer.id}/{customer.payment_method}",
+            at=command.at,
+            customer_id=customer.id,
+            subject=customer.id,
+            data={"method": customer.method_label or ""},
+            actor=command.actor,
+        )
+    )

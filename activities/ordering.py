@@ -27,7 +27,10 @@ class DoStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallBack:
-    """An asynchronous target reports at `at` (UTC) that it has done `step`, or never will."""
+    """An asynchronous target reports at `at` (UTC) that it has done `step`, or never will.
+
+    `silent`: it said nothing, and its time is over.
+    """
 
     order_id: str
     step: str
@@ -35,6 +38,7 @@ class CallBack:
     at: datetime
     detail: str = ""
     actor: str = "perennial"
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +65,7 @@ class OrderingActivities:
         """
         async with self._open_books() as books:
             order = await books.orders.get(command.order_id)
-        if order.step(command.step).attempts >= command.attempt:
+        if not order.is_open or order.step(command.step).attempts >= command.attempt:
             return order
         try:
             answer = await self._target.provision(
@@ -90,7 +94,9 @@ class OrderingActivities:
         """
         async with self._open_books() as books:
             was = await books.orders.lock(command.order_id)
-            order = was.called_back(command.step, done=command.done, at=command.at, detail=command.detail)
+            order = was.called_back(
+                command.step, done=command.done, at=command.at, detail=command.detail, silent=command.silent
+            )
             if order != was:
                 await _record(books, order, command.step, command.at, command.actor)
         return order

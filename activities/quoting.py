@@ -85,15 +85,15 @@ class QuotingActivities:
         Idempotent: the quote is keyed by its id.
         """
         async with self._open_books() as books:
-            quote = await _offered(books, command)
             try:
-                was = await books.quotes.lock(quote.id)
+                was = await books.quotes.lock(command.quote_id)
             except NotFound:
                 was = None
             if was is not None:
-                if (was.lines, was.customer_id) != (quote.lines, quote.customer_id):
-                    raise AlreadyExists(f"quote {quote.key} exists with other content")
+                if not await _offers(books, was, command):
+                    raise AlreadyExists(f"quote {was.key} exists with other content")
                 return was
+            quote = await _offered(books, command)
             await books.quotes.put(quote)
             await books.audit.add(_event("quote.created", quote, command.at, command.actor))
         return quote
@@ -120,7 +120,7 @@ class QuotingActivities:
         """
         async with self._open_books() as books:
             was = await books.quotes.lock(command.quote_id)
-            quote = _moved(was, command)
+            quote = was if _is_recorded(was, command) else _moved(was, command)
             if quote != was:
                 await books.quotes.put(quote)
                 await books.audit.add(_event(f"quote.{_PAST[command.move]}", quote, command.at, command.actor))
@@ -182,6 +182,22 @@ def _moved(quote: Quote, command: MoveQuote) -> Quote:
             return quote.expired()
 
 
+def _is_recorded(quote: Quote, command: MoveQuote) -> bool:
+    """Whether this very command, told by its instant, has made the quote what it is."""
+    if quote.changed_at != command.at:
+        return False
+    match command.move:
+        case Move.SUBMIT:
+            return quote.state in {QuoteState.IN_APPROVAL, QuoteState.APPROVED}
+        case Move.APPROVE | Move.REJECT:
+            decided = (command.approver, command.move is Move.APPROVE, command.at)
+            return any((one.approver, one.approved, one.decided_at) == decided for one in quote.approvals)
+        case Move.WITHDRAW:
+            return quote.state is QuoteState.WITHDRAWN
+        case Move.EXPIRE:
+            return quote.state is QuoteState.EXPIRED
+
+
 def _order_of(quote: Quote, at: datetime) -> Order:
     items = tuple(
         Item(position=position, plan=line.plan, quantity=line.quantity, discounts=line.discounts)
@@ -196,6 +212,13 @@ def _order_of(quote: Quote, at: datetime) -> Order:
         accepted_at=at,
         steps=steps_for(items),
     )
+
+
+async def _offers(books: Books, quote: Quote, command: Offer) -> bool:
+    """Whether `quote` is what `command` asks for; in which versions of its plans is a matter of when it was made."""
+    lines = [(line.plan.key, line.quantity, line.discounts) for line in quote.lines]
+    asked = [(line.plan, line.quantity, line.discounts) for line in command.lines]
+    return lines == asked and quote.customer_id == (await books.customers.get(command.customer)).id
 
 
 async def _offered(books: Books, command: Offer) -> Quote:

@@ -7,7 +7,7 @@ from datetime import datetime
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Customer:
     """`collections` names a dunning policy of the price book. `provider_ref` and `payment_method` are the payment provider's
-    references; `method_label` is fit to show.
+    references; `method_label` is fit to show. `method_at` (UTC) is when the customer named that method.
     """
 
     id: str
@@ -24,3 +24,4 @@ class Customer:
     provider_ref: str | None = None
     payment_method: str | None = None
     method_label: str | None = None
+    method_at: datetime | None = None

@@ -35,22 +35,31 @@ def fraction_off(discounts: Sequence[Discount], ordinal: int) -> Fraction:
 
 
 def discounted(
-    amounts: Sequence[Money], discounts: Sequence[Discount], ordinal: int, *, with_fixed: bool = True
+    amounts: Sequence[Money],
+    discounts: Sequence[Discount],
+    ordinal: int,
+    *,
+    with_fixed: bool = True,
+    billed: Money | None = None,
 ) -> list[Money]:
     """What comes off each of `amounts` (the lines of one period), each a positive amount for a positive line.
 
     Percents are taken off each line and rounded once; then, with `with_fixed`, the fixed amounts off what is left of the
-    lines together, never more than that, allocated so that the parts add up to the cent.
+    lines together, never more than that, allocated so that the parts add up to the cent. `billed` is what lines of that
+    period came to that were discounted before: a fixed amount is taken once from all of them, and given back where they shrink.
     """
     if not amounts:
         return []
     currency = amounts[0].currency
-    off = [amount.scaled(fraction_off(discounts, ordinal)) for amount in amounts]
+    fraction = fraction_off(discounts, ordinal)
+    off = [amount.scaled(fraction) for amount in amounts]
     fixed = sum(
         (Money.parsed(d.amount, currency).minor for d in discounts if d.amount is not None and d.applies_to(ordinal)), 0
     )
-    left = [max(0, amount.minor - part.minor) for amount, part in zip(amounts, off, strict=True)]
-    if with_fixed and fixed and any(left):
-        parts = Money(min(fixed, sum(left)), currency).allocated(left)
-        off = [have + more for have, more in zip(off, parts, strict=True)]
+    left = [amount.minor - part.minor for amount, part in zip(amounts, off, strict=True)]
+    before = billed.scaled(1 - fraction).minor if billed else 0
+    more = min(fixed, max(0, before + sum(left))) - min(fixed, max(0, before))
+    if with_fixed and more:
+        parts = Money(more, currency).allocated([max(0, one if more > 0 else -one) for one in left])
+        off = [have + part for have, part in zip(off, parts, strict=True)]
     return off

@@ -8,7 +8,7 @@ Lines stand in the price book's order: arrears of the closed period first, then 
 with; discounts last.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -24,6 +24,7 @@ from domain.subscription import Item, Part, Plans, Subscription, Turn
 from domain.tax import taxed
 
 ONE = Fraction(1)
+_NEVER_PRORATED = frozenset({LineKind.USAGE, LineKind.LATE_USAGE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +63,14 @@ class Draft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Line:
-    """A line on its way: what discounts and tax need to know of it."""
+    """A line on its way: what discounts and tax need to know of it. `billed`: what its period came to before, if it is late."""
 
     item: Item
     ordinal: int
     phase: str
     takes_fixed: bool
     line: LineItem
+    billed: Money | None = None
 
 
 def measure(part: Part, charge: Charge) -> Measure:
@@ -81,8 +83,8 @@ def measure(part: Part, charge: Charge) -> Measure:
 
 def measures(parts: Iterable[Part], earlier: Iterable[BilledUsage], plans: Plans) -> tuple[Measure, ...]:
     """All usage that a draft of `parts`, and the re-rating of `earlier`, needs."""
-    wanted = [measure(part, charge) for part in parts for charge in _charges(part, plans) if charge.is_usage]
-    wanted += [measure(was.part, _charge_of(was, plans)) for was in earlier]
+    read = [*parts, *(was.part for was in earlier)]
+    wanted = (measure(part, charge) for part in read for charge in _charges(part, plans) if charge.is_usage)
     return tuple(dict.fromkeys(wanted))
 
 
@@ -145,11 +147,9 @@ def _invoice(subscription: Subscription, turn: Turn, lines: list[LineItem], *, i
 
 
 def _charges(part: Part, plans: Plans) -> tuple[Charge, ...]:
-    return tuple(charge for charge in plans[part.item.plan].charges if charge.timing is part.timing)
-
-
-def _charge_of(was: BilledUsage, plans: Plans) -> Charge:
-    return next(charge for charge in plans[was.part.item.plan].charges if charge.key == was.charge)
+    """What falls due with `part`. One that ended on the day on which it began has no day to bill, only usage."""
+    due = (charge for charge in plans[part.item.plan].charges if charge.timing is part.timing)
+    return tuple(charge for charge in due if part.period.days or charge.is_usage)
 
 
 def _rated(part: Part, charge: Charge, measured: Measured, currency: str) -> tuple[RatedLine, ...]:
@@ -166,25 +166,32 @@ def _part_lines(part: Part, plans: Plans, measured: Measured, tax_rate: Decimal)
     lines: list[_Line] = []
     for charge in _charges(part, plans):
         if isinstance(charge, Commitment):
-            rated = _true_up(part, charge, plan, measured)
+            rated = _true_up(part, charge, plan, _amounts(part, plan, measured, of=charge.applies_to))
         else:
             rated = _rated(part, charge, measured, plan.currency)
         lines += [_line(part, plan, charge, one, tax_rate) for one in rated]
     return lines
 
 
-def _true_up(part: Part, charge: Commitment, plan: Plan, measured: Measured) -> tuple[RatedLine, ...]:
+def _amounts(part: Part, plan: Plan, measured: Measured, *, of: Container[str]) -> dict[str, Money]:
+    """What the charges in `of` come to in the period of `part`; what is charged once counts in the first."""
+    return {
+        charge.key: _amount(part, charge, measured, plan.currency)
+        for charge in plan.charges
+        if charge.key in of
+        and not isinstance(charge, Commitment)
+        and not (charge.timing is Timing.ONCE and part.ordinal)
+    }
+
+
+def _missing(part: Part, charge: Commitment, plan: Plan, amounts: Mapping[str, Money]) -> Money:
+    counted = total((amount for key, amount in amounts.items() if key in charge.applies_to), plan.currency)
+    return true_up(charge, counted, plan.currency, part.share)
+
+
+def _true_up(part: Part, charge: Commitment, plan: Plan, amounts: Mapping[str, Money]) -> tuple[RatedLine, ...]:
     """What is missing to a commitment over this period, counting its charges before discounts and tax."""
-    counted = total(
-        (
-            line.amount
-            for other in plan.charges
-            if other.key in charge.applies_to and not isinstance(other, Commitment)
-            for line in _rated(part, other, measured, plan.currency)
-        ),
-        plan.currency,
-    )
-    missing = true_up(charge, counted, plan.currency, part.share)
+    missing = _missing(part, charge, plan, amounts)
     if not missing.minor:
         return ()
     return (
@@ -210,12 +217,12 @@ def _opening_lines(parts: Sequence[Part], plans: Plans, measured: Measured, tax_
 
 
 def _line(part: Part, plan: Plan, charge: Charge, rated: RatedLine, tax_rate: Decimal) -> _Line:
-    has_advance = any(other.timing is not Timing.ARREARS for other in plan.charges)
+    is_prorated = part.share != WHOLE and part.timing is not Timing.ONCE and charge.prorate == "day"
     return _Line(
         item=part.item,
         ordinal=part.ordinal,
         phase="arrears" if part.timing is Timing.ARREARS else "opening",
-        takes_fixed=part.timing is not Timing.ARREARS or not has_advance,
+        takes_fixed=part.timing is not Timing.ARREARS or not _opens(part, plan),
         line=LineItem(
             charge=charge.key,
             kind=LineKind(rated.kind),
@@ -226,18 +233,24 @@ def _line(part: Part, plan: Plan, charge: Charge, rated: RatedLine, tax_rate: De
             amount=rated.amount,
             period=part.period,
             tax_rate=tax_rate,
-            proration=None if part.timing is Timing.ONCE or part.share == WHOLE or charge.is_usage else part.share,
+            proration=part.share if is_prorated and rated.kind not in _NEVER_PRORATED else None,
         ),
     )
 
 
-def _usage_amount(part: Part, charge: Charge, measured: Measured, currency: str) -> Money:
+def _opens(part: Part, plan: Plan) -> bool:
+    """Whether the period of `part` opened with anything to bill."""
+    opening = {Timing.ADVANCE} if part.ordinal else {Timing.ADVANCE, Timing.ONCE}
+    return any(charge.timing in opening for charge in plan.charges)
+
+
+def _amount(part: Part, charge: Charge, measured: Measured, currency: str) -> Money:
     return total((line.amount for line in _rated(part, charge, measured, currency)), currency)
 
 
 def _billed(part: Part, plans: Plans, measured: Measured, currency: str) -> list[BilledUsage]:
     return [
-        BilledUsage(part=part, charge=charge.key, billed=_usage_amount(part, charge, measured, currency))
+        BilledUsage(part=part, charge=charge.key, billed=_amount(part, charge, measured, currency))
         for charge in _charges(part, plans)
         if charge.is_usage
     ]
@@ -246,24 +259,36 @@ def _billed(part: Part, plans: Plans, measured: Measured, currency: str) -> list
 def _late_lines(
     earlier: Sequence[BilledUsage], plans: Plans, measured: Measured, tax_rate: Decimal
 ) -> tuple[list[_Line], list[BilledUsage]]:
+    """Each part of `earlier` as a whole: its usage is rated again, and the commitments that count it with it."""
     lines: list[_Line] = []
     rebilled: list[BilledUsage] = []
-    for was in earlier:
-        plan, charge = plans[was.part.item.plan], _charge_of(was, plans)
-        now = _usage_amount(was.part, charge, measured, plan.currency)
-        if now == was.billed:
-            continue
-        rebilled.append(BilledUsage(part=was.part, charge=was.charge, billed=now))
-        usage = measured[measure(was.part, charge)]
-        line = RatedLine(
-            kind=LineKind.LATE_USAGE,
-            description=f"late, {was.part.period.starts_on} to {was.part.period.ends_on}",
-            quantity=usage.quantity,
-            unit_amount=None,
-            amount=now - was.billed,
-        )
-        lines.append(_line(was.part, plan, charge, line, tax_rate))
+    for part in dict.fromkeys(was.part for was in earlier):
+        plan = plans[part.item.plan]
+        charges = _charges(part, plans)
+        commitments = [charge for charge in charges if isinstance(charge, Commitment)]
+        now = _amounts(part, plan, measured, of={charge.key for charge in plan.charges})
+        then = now | {was.charge: was.billed for was in earlier if was.part == part}
+        now |= {charge.key: _missing(part, charge, plan, now) for charge in commitments}
+        then |= {charge.key: _missing(part, charge, plan, then) for charge in commitments}
+        came_to = total((then[charge.key] for charge in charges), plan.currency)
+        for charge in charges:
+            if now[charge.key] == then[charge.key]:
+                continue
+            if charge.is_usage:
+                rebilled.append(BilledUsage(part=part, charge=charge.key, billed=now[charge.key]))
+            late = _late(part, charge, now[charge.key] - then[charge.key], measured)
+            lines.append(replace(_line(part, plan, charge, late, tax_rate), phase="late", billed=came_to))
     return lines, rebilled
+
+
+def _late(part: Part, charge: Charge, amount: Money, measured: Measured) -> RatedLine:
+    return RatedLine(
+        kind=LineKind.LATE_USAGE,
+        description=f"late, {part.period.starts_on} to {part.period.ends_on}",
+        quantity=measured[measure(part, charge)].quantity if charge.is_usage else ONE,
+        unit_amount=None,
+        amount=amount,
+    )
 
 
 def _discount_lines(lines: Sequence[_Line]) -> list[_Line]:
@@ -281,6 +306,7 @@ def _discount_lines(lines: Sequence[_Line]) -> list[_Line]:
                 group[0].item.discounts,
                 group[0].ordinal,
                 with_fixed=group[0].takes_fixed,
+                billed=group[0].billed,
             ),
             strict=True,
         )

@@ -138,8 +138,8 @@ class Collection:
             CollectionState.PROCESSING: Party.BANK,
         }.get(self.state, Party.US)
         until = action.at if action else None
-        if self.state is CollectionState.AWAITING_CUSTOMER:
-            until = self.since + self.policy.stuck_after
+        if self.cause and self.state is not CollectionState.STUCK:
+            until = self.since + self._patience()
         return Waiting(
             on=party,
             since=self.since,
@@ -158,18 +158,19 @@ class Collection:
     def resolved(
         self, outcome: PaymentState, decline: DeclineClass | None, code: str | None, at: datetime
     ) -> "Collection":
-        """What the last charge came to is known (better than before)."""
+        """What the last charge came to is known (better than before): nobody looks for what was open any more."""
+        known = replace(self, read_at=None, cause=None, stuck_reason=None)
         match outcome:
             case PaymentState.SUCCEEDED:
-                return self.paid(at)
+                return known.paid(at)
             case PaymentState.FAILED:
-                return self._declined(decline or DeclineClass.AMBIGUOUS, code, at)
+                return known._declined(decline or DeclineClass.AMBIGUOUS, code, at)
             case PaymentState.REQUIRES_ACTION:
-                return self._blocked(StuckReason.AUTHENTICATION_REQUIRED, at)
+                return known._blocked(StuckReason.AUTHENTICATION_REQUIRED, at)
             case PaymentState.UNKNOWN:
-                return self._in_flight(StuckReason.UNKNOWN_OUTCOME, at)
+                return known._in_flight(StuckReason.UNKNOWN_OUTCOME, at)
             case _:
-                return self._in_flight(StuckReason.PROCESSING_TOO_LONG, at)
+                return known._in_flight(StuckReason.PROCESSING_TOO_LONG, at)
 
     def not_executed(self, at: datetime) -> "Collection":
         """The provider has no trace of the last attempt: no money was asked for, so it is asked for now."""
@@ -180,8 +181,11 @@ class Collection:
         return replace(self, charge_at=None)._blocked(StuckReason.NO_PAYMENT_METHOD, at)
 
     def method_changed(self, at: datetime) -> "Collection":
-        """The customer has a new payment method: it is charged at once where nothing is scheduled, else on schedule."""
-        if self.state not in {CollectionState.AWAITING_CUSTOMER, CollectionState.STUCK}:
+        """The customer has a new payment method: it is charged at once where nothing is scheduled, else on schedule.
+
+        While the outcome of a charge is open, stuck or not, the money is not asked for a second time.
+        """
+        if self.state not in {CollectionState.AWAITING_CUSTOMER, CollectionState.STUCK} or self.read_at:
             return self
         return replace(
             self,
@@ -199,16 +203,7 @@ class Collection:
 
     def paid(self, at: datetime) -> "Collection":
         """Nothing is owed any more."""
-        return replace(
-            self,
-            state=CollectionState.PAID,
-            charge_at=None,
-            read_at=None,
-            cause=None,
-            stuck_reason=None,
-            suspended=False,
-            since=at,
-        )
+        return self._closed(CollectionState.PAID, at)
 
     def acted(self, action: Action) -> "Collection":
         """After an action that is not a charge."""
@@ -220,7 +215,7 @@ class Collection:
             case ActionKind.MARK_STUCK:
                 return replace(self, state=CollectionState.STUCK, stuck_reason=self.cause, since=action.at)
             case ActionKind.WRITE_OFF:
-                return replace(self, state=CollectionState.WRITTEN_OFF, charge_at=None, read_at=None, since=action.at)
+                return self._closed(CollectionState.WRITTEN_OFF, action.at)
             case ActionKind.READ:
                 return replace(self, read_at=action.at + POLL_EVERY)
             case ActionKind.CHARGE:
@@ -244,6 +239,19 @@ class Collection:
             cause=None,
             stuck_reason=None,
             last_decline=code,
+            since=at,
+        )
+
+    def _closed(self, state: CollectionState, at: datetime) -> "Collection":
+        """Nothing is to come, and nothing is held back."""
+        return replace(
+            self,
+            state=state,
+            charge_at=None,
+            read_at=None,
+            cause=None,
+            stuck_reason=None,
+            suspended=False,
             since=at,
         )
 

@@ -2,10 +2,11 @@
 
 Entitlements of several subscriptions of a customer add up. A limit starts anew at each boundary of its windows: the calendar
 of the customer's zone, or the billing period. `used` is all use since the last reset, also past the limit; `remaining` is
-never below zero. What is left at a reset rolls over as `min(max, max(left, min))`, on top of the new amount.
+never below zero. What is left at a reset rolls over as `min(max, max(left, min))`, on top of the new amount; of several the
+oldest burns first.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -112,7 +113,7 @@ def _counted(feature: Feature, valid: Sequence[Entitlement], used: Used, *, at: 
     if any(entitlement.limit is None for entitlement in valid):
         limit, remaining = None, None
     else:
-        limit = sum((_amount_now(e, used.get(e.boundaries(at), ()), at) for e in valid), Fraction(0))
+        limit = sum(_amounts_now(valid, used, at), Fraction(0))
         remaining = max(Fraction(0), limit - now_used)
     soft = any(entitlement.overage is Overage.ALLOW for entitlement in valid)
     open_ = remaining is None or remaining > 0
@@ -128,16 +129,34 @@ def _counted(feature: Feature, valid: Sequence[Entitlement], used: Used, *, at: 
     )
 
 
-def _amount_now(entitlement: Entitlement, used: Sequence[Fraction], at: datetime) -> Fraction:
-    """Its limit in the current window, with what rolled over from the windows before."""
-    amount = Fraction(entitlement.limit or 0)
-    rollover = entitlement.rollover
-    carried = Fraction(0)
-    if rollover:
-        for was_used in used[:-1]:
-            left = max(Fraction(0), amount + carried - was_used)
-            carried = min(Fraction(rollover.max), max(left, Fraction(rollover.min)))
-    return amount + carried
+def _amounts_now(valid: Sequence[Entitlement], used: Used, at: datetime) -> Iterator[Fraction]:
+    """The limit of each in the current window, with what rolled over from the windows before.
+
+    What was used in a window burnt one after the other, the oldest first; what a limit had left then is its own.
+    """
+    in_window: dict[tuple[datetime, ...], list[Entitlement]] = {}
+    for entitlement in sorted(valid, key=lambda entitlement: entitlement.starts_at):
+        in_window.setdefault(entitlement.boundaries(at)[-2:], []).append(entitlement)
+    for alike in in_window.values():
+        edges = max((entitlement.boundaries(at) for entitlement in alike), key=len)
+        carried = [Fraction(0)] * len(alike)
+        for closes_at, was_used in zip(edges[1:-1], used.get(edges, ()), strict=False):
+            burns = was_used
+            for index, entitlement in enumerate(alike):
+                if entitlement.starts_at < closes_at:
+                    amount = _limit(entitlement) + carried[index]
+                    left = max(Fraction(0), amount - burns)
+                    burns -= amount - left
+                    carried[index] = _carried(entitlement.rollover, left)
+        yield from (_limit(entitlement) + more for entitlement, more in zip(alike, carried, strict=True))
+
+
+def _limit(entitlement: Entitlement) -> Fraction:
+    return Fraction(entitlement.limit or 0)
+
+
+def _carried(rollover: Rollover | None, left: Fraction) -> Fraction:
+    return min(Fraction(rollover.max), max(left, Fraction(rollover.min))) if rollover else Fraction(0)
 
 
 def _entitlement(
@@ -146,7 +165,7 @@ def _entitlement(
     given = plan.entitlements[index]
     feature = features[given.feature]
     limit = item.quantity if given.limit == "per_quantity" else given.limit
-    ends_on = subscription.ends_on
+    ends_on = subscription.served_until(plan)
     return Entitlement(
         id=id,
         customer_id=subscription.customer_id,

@@ -50,13 +50,17 @@ class StepState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One thing to do at a provisioning target. `at` is the instant of the last answer, UTC."""
+    """One thing to do at a provisioning target. `at` is the instant of the last answer, UTC.
+
+    `silent`: the target took it on and never called back; it may have done it, or do it yet.
+    """
 
     name: str
     state: StepState = StepState.PENDING
     attempts: int = 0
     at: datetime | None = None
     detail: str = ""
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +86,12 @@ class Order:
     @property
     def to_undo(self) -> tuple[Step, ...]:
         """What compensation has to take back, the last done first."""
-        return tuple(step for step in reversed(self.steps) if step.state in {StepState.DONE, StepState.WAITING})
+        asked = {StepState.DONE, StepState.WAITING}
+        return tuple(
+            step
+            for step in reversed(self.steps)
+            if step.state in asked or (step.state is StepState.FAILED and step.silent)
+        )
 
     @property
     def is_open(self) -> bool:
@@ -107,6 +116,8 @@ class Order:
                 on=Party.US, since=since, until=retry_at, next_action=f"retry {step.name}", next_action_at=retry_at
             )
         action = f"provision {step.name}" if step else "activate"
+        if self.state is OrderState.COMPENSATING:
+            action = f"undo {self.to_undo[0].name}" if self.to_undo else "cancel"
         return Waiting(on=Party.US, since=since, until=since, next_action=action, next_action_at=since)
 
     @property
@@ -129,7 +140,8 @@ class Order:
         was = self.step(name)
         if was.state is StepState.DONE and state is not StepState.UNDONE:
             return self
-        now = replace(was, state=state, attempts=was.attempts + 1, at=at, detail=detail)
+        why = detail or (was.detail if was.silent else "")
+        now = replace(was, state=state, attempts=was.attempts + 1, at=at, detail=why)
         steps = tuple(now if step.name == name else step for step in self.steps)
         order_state = {
             StepState.WAITING: OrderState.WAITING,
@@ -141,15 +153,20 @@ class Order:
         }.get(state, OrderState.PROVISIONING)
         return replace(self, steps=steps, state=order_state, changed_at=at)
 
-    def called_back(self, name: str, *, done: bool, at: datetime, detail: str = "") -> "Order":
-        """An asynchronous target reports. Saying the same again changes nothing; the opposite raises InvalidState."""
+    def called_back(self, name: str, *, done: bool, at: datetime, detail: str = "", silent: bool = False) -> "Order":
+        """An asynchronous target reports, or in its stead its time is over (`silent`).
+
+        Saying the same again changes nothing; the opposite raises InvalidState.
+        """
         state = StepState.DONE if done else StepState.FAILED
         was = self.step(name)
         if was.state is state:
             return self
         if was.state is not StepState.WAITING:
             raise InvalidState(f"step {name} of order {self.key} is {was.state}, not waiting")
-        return self.answered(name, state, at, detail)
+        answered = self.answered(name, state, at, detail)
+        steps = tuple(replace(step, silent=silent) if step.name == name else step for step in answered.steps)
+        return replace(answered, steps=steps)
 
     def completed(self, *, subscription_id: str, at: datetime) -> "Order":
         """Everything is usable: the subscription lives."""

@@ -119,9 +119,7 @@ class Quote:
 
     def accepted(self, *, by: str, at: datetime, order_id: str) -> "Quote":
         """Taken by the customer. Raises ApprovalRequired, QuoteExpired, InvalidState."""
-        if not self.is_open:
-            raise InvalidState(f"quote {self.key} is {self.state} and cannot be accepted")
-        self._require_valid(at)
+        self._require_open("accepted", at)
         if self.open_approvals:
             names = ", ".join(approval.approver for approval in self.open_approvals)
             raise ApprovalRequired(f"quote {self.key} waits for the decision of {names}")
@@ -131,8 +129,7 @@ class Quote:
 
     def revised(self, offer: "Quote", at: datetime) -> "Quote":
         """The same quote with the lines of `offer`, back in draft; decisions made so far are void."""
-        if not self.is_open:
-            raise InvalidState(f"quote {self.key} is {self.state} and cannot be revised")
+        self._require_open("revised", at)
         if offer.lines == self.lines:
             return self
         return replace(
@@ -146,8 +143,7 @@ class Quote:
 
     def withdrawn(self, at: datetime) -> "Quote":
         """Taken back by us."""
-        if not self.is_open:
-            raise InvalidState(f"quote {self.key} is {self.state} and cannot be withdrawn")
+        self._require_open("withdrawn", at)
         return replace(self, state=QuoteState.WITHDRAWN, changed_at=at)
 
     def expired(self) -> "Quote":
@@ -159,6 +155,7 @@ class Quote:
         if self.state is QuoteState.DRAFT:
             return self.submitted(at)._decided(approver, at, approved=approved)
         self._require(verb, QuoteState.IN_APPROVAL)
+        self._require_valid(at)
         if approver not in {approval.approver for approval in self.open_approvals}:
             raise NotAnApprover(f"quote {self.key} asks for no decision of {approver}")
         approvals = tuple(
@@ -174,7 +171,13 @@ class Quote:
         if self.state is not state:
             raise InvalidState(f"quote {self.key} is {self.state}: only a quote in {state} can {verb}")
 
+    def _require_open(self, participle: str, at: datetime) -> None:
+        if not self.is_open:
+            raise InvalidState(f"quote {self.key} is {self.state} and cannot be {participle}")
+        self._require_valid(at)
+
     def _require_valid(self, at: datetime) -> None:
+        """At its last instant it has expired, whether or not that is written down yet."""
         if at >= self.valid_until:
             raise QuoteExpired(f"quote {self.key} was valid until {self.valid_until:%Y-%m-%d %H:%M} UTC")
 
@@ -214,8 +217,11 @@ def discount_share(line: QuoteLine, plan: Plan) -> Fraction:
 
 
 def term_months(plan: Plan) -> int:
-    """The length of the plan's term in whole months, begun ones included; 0 for an evergreen plan."""
+    """The length of the plan's term in whole months, begun ones included; 0 for an evergreen plan.
+
+    Days and weeks are counted in months of the calendar's mean length, 146097 days in 4800 months: 104 weeks are 24 months.
+    """
     if plan.term is None:
         return 0
     days = plan.interval.days * plan.interval_count * plan.term.intervals
-    return plan.interval.months * plan.interval_count * plan.term.intervals or -(-days // 30)
+    return plan.interval.months * plan.interval_count * plan.term.intervals or -(-days * 4800 // 146097)

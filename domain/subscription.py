@@ -7,7 +7,7 @@ Periods tile time: each ends where the next begins. A period is one or more sect
 held in it; the last section's items are the current ones. `turned` closes the period that ends and opens the next.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -134,6 +134,12 @@ class Subscription:
             return SubscriptionState.ENDED
         return self.state
 
+    def served_until(self, plan: Plan) -> date | None:
+        """The day from which what was sold of `plan` is no more: a plan with a duration ends by itself, the others go on."""
+        started_on = self.trial_ends_on or local_day(self.activated_at, self.timezone)
+        ends = [self.ends_on, started_on + plan.duration if plan.duration else None]
+        return min((on for on in ends if on), default=None)
+
     def whole_period(self, k: int, starts_on: date) -> Period:
         """Period `k` as it is served: not before `starts_on`, not after the end."""
         whole = self.cadence.period(k)
@@ -160,20 +166,16 @@ class Turn:
 
 def sold_cadence(plans: Sequence[Plan], starts_on: date) -> Cadence:
     """The cadence that the plans of one subscription share. Raises MixedCadence."""
-    leading = plans[0]
-    recurring = [plan for plan in plans if plan.recurs] or [leading]
+    recurring = [plan for plan in plans if plan.recurs] or [plans[0]]
     leading = recurring[0]
     for plan in plans:
         if plan.currency != leading.currency:
             raise MixedCadence(f"{plan.key} is sold in {plan.currency}, {leading.key} in {leading.currency}")
+    rhythm = (leading.interval, leading.interval_count, leading.anchor)
     for plan in recurring:
-        if (plan.interval, plan.interval_count, plan.anchor) != (
-            leading.interval,
-            leading.interval_count,
-            leading.anchor,
-        ):
+        if (plan.interval, plan.interval_count, plan.anchor) != rhythm:
             raise MixedCadence(f"{plan.key} and {leading.key} bill at different intervals")
-    return cadence(leading.interval, leading.interval_count, leading.anchor, starts_on)
+    return cadence(*rhythm, starts_on)
 
 
 def activated(
@@ -189,17 +191,17 @@ def activated(
 ) -> Subscription:
     """The subscription at the instant it comes alive, before anything is billed. Raises MixedCadence.
 
-    A trial runs to local midnight `trial_days` after the day of activation; the anchor counts from its end.
+    A trial runs to local midnight `trial_days` after the day of activation; the anchor counts from its end. It ends by itself
+    where every plan does, with the last of them, or at the end of a term that does not renew.
     """
     sold = [plans[item.plan] for item in items]
     today = local_day(at, timezone)
     trial_days = max(plan.trial_days for plan in sold)
     starts_on = today + timedelta(days=trial_days)
     rhythm = sold_cadence(sold, starts_on)
-    terms = [plan.term for plan in sold if plan.term]
     durations = [plan.duration for plan in sold if plan.duration]
-    ends_on = starts_on + max(durations) if durations else None
-    term = terms[0] if terms and not durations else None
+    ends_on = starts_on + max(durations) if len(durations) == len(sold) else None
+    term = next((plan.term for plan in sold if plan.term and not plan.duration), None)
     term_ends_on = rhythm.boundary(term.intervals) if term else None
     return Subscription(
         id=id,
@@ -258,20 +260,13 @@ def turned(subscription: Subscription, plans: Plans) -> Turn:
     if subscription.state is not SubscriptionState.ACTIVE or (closing is None and subscription.ends_on is None):
         raise InvalidState(f"subscription {subscription.key} is {subscription.state}: no boundary is to come")
     if closing is None:
-        return _ended_without_period(subscription)
+        assert subscription.ends_on is not None
+        started_on = local_day(subscription.activated_at, subscription.timezone)
+        return _ended(subscription, Period(started_on, subscription.ends_on), ())
     at = subscription.instant(closing.ends_on)
     arrears = closing_parts(subscription, plans, closing.ends_on, at)
     if subscription.ends_on is not None and closing.ends_on >= subscription.ends_on:
-        after = replace(subscription, state=SubscriptionState.ENDED, period=None, ended_at=at)
-        return Turn(
-            cause=f"boundary/{closing.ends_on}",
-            at=at,
-            issue_at=at + subscription.grace,
-            period=closing,
-            parts=arrears,
-            after=after,
-            events=("subscription.ended",),
-        )
+        return _ended(subscription, closing, arrears)
     renewed, events = _renewed_at(subscription, closing.ends_on)
     k = subscription.k + 1
     period = renewed.whole_period(k, closing.ends_on)
@@ -297,22 +292,27 @@ def turned(subscription: Subscription, plans: Plans) -> Turn:
 def cancelled(subscription: Subscription, plans: Plans, *, at: datetime, cause: str) -> Turn:
     """The end now: the current local day is not billed, usage up to `at` is. Nothing is credited (`refund: none`).
 
-    Raises InvalidState when it has ended already.
+    A boundary whose invoice waits for usage has been: what it closes and opens is billed along. What is billed stays so: an
+    `at` before the current section counts as its start. Raises InvalidState when it has ended already.
     """
-    if subscription.state is SubscriptionState.ENDED:
+    at = max(at, subscription.sections[-1].starts_at)
+    if subscription.state_at(at) is SubscriptionState.ENDED:
         raise InvalidState(f"subscription {subscription.key} has ended")
+    passed: list[Turn] = []
+    while (due := subscription.next_due_at) and (due - subscription.grace if subscription.period else due) <= at:
+        passed.append(turned(subscription, plans))
+        subscription = passed[-1].after
     today = local_day(at, subscription.timezone)
     closing = subscription.period
     parts = closing_parts(subscription, plans, today, at) if closing else ()
-    after = replace(subscription, state=SubscriptionState.ENDED, period=None, ends_on=today, ended_at=at)
     return Turn(
         cause=cause,
         at=at,
         issue_at=at,
-        period=Period(closing.starts_on if closing else today, today),
-        parts=parts,
-        after=after,
-        events=("subscription.ended",),
+        period=passed[-1].period if passed else Period(closing.starts_on if closing else today, today),
+        parts=(*(part for turn in passed for part in turn.parts), *parts),
+        after=replace(subscription, state=SubscriptionState.ENDED, period=None, ends_on=today, ended_at=at),
+        events=(*(event for turn in passed for event in turn.events), "subscription.ended"),
     )
 
 
@@ -321,7 +321,7 @@ def closing_parts(subscription: Subscription, plans: Plans, ends_on: date, ends_
     whole = subscription.cadence.period(subscription.k)
     sections = subscription.sections
     ends = [(section.starts_on, section.starts_at) for section in sections[1:]] + [(ends_on, ends_at)]
-    return tuple(
+    parts = (
         Part(
             item=item,
             timing=Timing.ARREARS,
@@ -335,12 +335,13 @@ def closing_parts(subscription: Subscription, plans: Plans, ends_on: date, ends_
         for item in section.items
         if plans[item.plan].recurs
     )
+    return tuple(_served(subscription, plans, parts))
 
 
 def _parts(
     subscription: Subscription, plans: Plans, period: Period, whole: Period, at: datetime, timings: tuple[Timing, ...]
 ) -> tuple[Part, ...]:
-    return tuple(
+    parts = (
         Part(
             item=item,
             timing=timing,
@@ -354,6 +355,18 @@ def _parts(
         for timing in timings
         if timing is not Timing.ADVANCE or plans[item.plan].recurs
     )
+    return tuple(_served(subscription, plans, parts))
+
+
+def _served(subscription: Subscription, plans: Plans, parts: Iterable[Part]) -> Iterator[Part]:
+    """`parts`, each up to where its own plan ends; one that lies beyond is none."""
+    for part in parts:
+        ends_on = subscription.served_until(plans[part.item.plan])
+        if ends_on is None or ends_on > part.period.ends_on:
+            yield part
+        elif ends_on > part.period.starts_on:
+            ends_at = min(part.ends_at, subscription.instant(ends_on))
+            yield replace(part, period=Period(part.period.starts_on, ends_on), ends_at=ends_at)
 
 
 def _renewed_at(subscription: Subscription, boundary_on: date) -> tuple[Subscription, tuple[str, ...]]:
@@ -373,16 +386,15 @@ def _renewed_at(subscription: Subscription, boundary_on: date) -> tuple[Subscrip
     )
 
 
-def _ended_without_period(subscription: Subscription) -> Turn:
-    ends_on = subscription.ends_on
-    assert ends_on is not None
-    at = subscription.instant(ends_on)
+def _ended(subscription: Subscription, period: Period, parts: tuple[Part, ...]) -> Turn:
+    """The last boundary: `period` closes, and none opens."""
+    at = subscription.instant(period.ends_on)
     return Turn(
-        cause=f"boundary/{ends_on}",
+        cause=f"boundary/{period.ends_on}",
         at=at,
-        issue_at=at,
-        period=Period(local_day(subscription.activated_at, subscription.timezone), ends_on),
-        parts=(),
-        after=replace(subscription, state=SubscriptionState.ENDED, ended_at=at),
+        issue_at=at + subscription.grace,
+        period=period,
+        parts=parts,
+        after=replace(subscription, state=SubscriptionState.ENDED, period=None, ended_at=at),
         events=("subscription.ended",),
     )

@@ -67,6 +67,11 @@ class Inbox(Generic[C, A]):
             return self._waiting.popleft()
         return None
 
+    async def last(self) -> Asked[C, A] | None:
+        """The next command of those who came before the run could end; None when everybody has an answer."""
+        await workflow.wait_condition(lambda: bool(self._waiting) or workflow.all_handlers_finished())
+        return self._waiting.popleft() if self._waiting else None
+
     @property
     def is_empty(self) -> bool:
         """Whether nobody waits."""

@@ -13,6 +13,9 @@ from workflows.options import PROVIDER, STORE
 
 __all__ = ["CallBack", "OrderAt", "OrderRun", "OrderWorkflow"]
 
+# Nothing more is provisioned. The record may be ahead of the snapshot with which a run began.
+_DECIDED = frozenset({OrderState.COMPENSATING, OrderState.CANCELLED, OrderState.COMPLETED})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderRun:
@@ -39,12 +42,12 @@ class OrderWorkflow:
     @workflow.run
     async def run(self, run: OrderRun) -> None:
         """Provision every step, then activate; or compensate."""
-        while (step := self._order.next_step) and self._order.state is not OrderState.COMPENSATING:
+        while self._order.state not in _DECIDED and (step := self._order.next_step):
             if await self._may_ask(step):
                 await self._provision(step)
         if self._order.state is OrderState.COMPENSATING:
             await self._compensate()
-        else:
+        elif self._order.state is not OrderState.CANCELLED:
             await self._activate()
         show(STATE.value_set(self._order.state))
         await self._refuse_the_late()
@@ -71,7 +74,14 @@ class OrderWorkflow:
             self._due = wait_until
             if self._order.state is OrderState.WAITING:
                 await self._report(
-                    CallBack(order_id=self._order.id, step=step.name, done=False, at=wait_until, detail="no call back")
+                    CallBack(
+                        order_id=self._order.id,
+                        step=step.name,
+                        done=False,
+                        at=wait_until,
+                        detail="no call back",
+                        silent=True,
+                    )
                 )
                 return False
             return True

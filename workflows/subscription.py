@@ -48,7 +48,8 @@ class SubscriptionWorkflow:
             billed = await self._close_period(run)
         else:
             billed = await asked.answered_by(self._cancel(asked.command))
-        await workflow.wait_condition(workflow.all_handlers_finished)
+        while asked := await self._inbox.last():
+            billed = await asked.answered_by(self._cancel(asked.command)) or billed
         workflow.continue_as_new(self._next(run, billed))
 
     @workflow.update

@@ -1,10 +1,11 @@
 """The two stories that crashes are tried on, and all that the product says when one is over.
 
-    gym       examples/gym/story.yaml: quote to renewal, one card without money
-    troubles  what the gym is spared: revision, rejection, expiry, a target that calls back, one that is away, one that
-              refuses; a card that never pays, to the last; invoices with terms; a bank that takes its time
+gym       examples/gym/story.yaml: quote to renewal, one card without money
+troubles  what the gym is spared: revision, rejection, expiry, a target that calls back, one that is away, one that
+          refuses; a card that never pays, to the last; invoices with terms; a bank that takes its time
 """
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
@@ -31,7 +32,7 @@ CARD, NO_MONEY, LOST = "pm_card_visa", "pm_card_visa_chargeDeclinedInsufficientF
 def price_book() -> dict[str, Any]:
     """The gym's, with terms for those who ask for them."""
     book = yaml.safe_load((GYM / "catalog.yaml").read_text())
-    book["collections"]["terms"] = {"net_days": 45, "retries": ["P1D"], "reminders": ["P0D"]}
+    book["collections"]["terms"] = {"net_days": 40, "retries": ["P1D"], "reminders": ["P0D"]}
     return book
 
 
@@ -42,9 +43,10 @@ async def gym(world: Simulation) -> Mapping[str, Any]:
 
 
 async def troubles(world: Simulation) -> Mapping[str, Any]:
-    """All that can go wrong by itself in two months and a half."""
+    """All that can go wrong by itself in two months and a half; no two subscriptions have the same boundary."""
     said: list[Any] = []
-    target = world.world.sandbox.provisioning
+    sandbox = world.world.sandbox
+    target, webhooks = sandbox.provisioning, sandbox.payments.webhooks
 
     async def ask(method: str, path: str, body: object) -> None:
         answer = await world.http.request(method, f"/v1/{path}", json=body)
@@ -52,46 +54,47 @@ async def troubles(world: Simulation) -> Mapping[str, Any]:
         said.append([path, answer.status_code, answer.json().get("code")])
         await world.settle(world.now)
 
-    async def at(day: int, time: str) -> None:
-        month, day = (1, day) if day <= 31 else (2, day - 31) if day <= 59 else (3, day - 59)
-        await world.reach(datetime.fromisoformat(f"2026-{month:02}-{day:02}T{time}+00:00"))
-
-    async def customer(key: str, **more: str) -> None:
-        await ask("POST", "customers", {"key": key, "name": key, "country": "DE", **BERLIN, **more})
-
-    async def quote(key: str, percent: str | None = None) -> None:
-        line = {"plan": "all-access", **({"discounts": [{"percent": percent}]} if percent else {})}
-        await ask("POST", "quotes", {"key": key, "customer": key, "lines": [line]})
+    async def at(instant: str) -> None:
+        await world.reach(datetime.fromisoformat(f"2026-{instant}+00:00"))
 
     await ask("PUT", "catalog", price_book())
     for key, more in CUSTOMERS.items():
-        await customer(key, **more)
-    for key, percent in (("bob", "25"), ("eve", None), ("fay", None), ("gil", "50"), ("hal", None), ("kay", None), ("dan", None)):
-        await quote(key, percent)
-    await at(5, "09:00")
-    await ask("POST", "quotes/bob/revise", {"lines": [{"plan": "all-access", "discounts": [{"percent": "30"}]}]})
+        await ask("POST", "customers", {"key": key, "name": key, "country": "DE", **BERLIN, **more})
+    for key, percent in (("bob", "25"), ("eve", None), ("fay", None), ("gil", "50"), ("hal", None)):
+        await ask("POST", "quotes", offer(key, percent=percent))
+    await at("01-05 09:00")
+    await ask("POST", "quotes/bob/revise", {"lines": offer("bob", percent="30")["lines"]})
     await ask("POST", "quotes/bob/submit", {})
     await ask("POST", "quotes/fay/withdraw", {})
     await ask("POST", "quotes/gil/submit", {})
-    await at(5, "09:30")
+    await at("01-05 09:30")
     await ask("POST", "quotes/bob/approve", {"as": "sales-manager"})
     await ask("POST", "quotes/gil/reject", {"as": "sales-manager"})
     target.fail(202)
     target.fail(503)
     await ask("POST", "quotes/bob/accept", {"accepted_by": "Bob"})
-    await at(5, "10:00")
+    await at("01-05 10:00")
     await ask("POST", "orders/bob/steps/account/complete", {"detail": "by hand"})
-    await at(5, "10:30")
     # A step is done, then the next one never will be.
+    await at("01-05 10:30")
     target.fail(202)
     target.fail(422)
     await ask("POST", "quotes/eve/accept", {"accepted_by": "Eve"})
     await ask("POST", "orders/eve/steps/account/complete", {})
+    await at("01-08 10:00")
+    await ask("POST", "quotes", offer("kay"))
     await ask("POST", "quotes/kay/accept", {"accepted_by": "Kay"})
+    # The bank's answer comes by webhook alone, and after a while.
+    await at("01-11 10:00")
+    webhooks.hold()
+    await ask("POST", "quotes", offer("dan", plan="off-peak"))
     await ask("POST", "quotes/dan/accept", {"accepted_by": "Dan"})
-    await at(30, "12:00")
+    await at("01-11 10:10")
+    await webhooks.release(times=2, newest_first=True)
+    await until(lambda: is_paid(world, "dan"))
+    await at("01-30 12:00")
     await ask("POST", "customers/bob/payment-methods", {"use": LOST})
-    await at(79, "12:00")
+    await at("03-25 12:00")
     return {"said": said, **await recorded(world)}
 
 
@@ -105,6 +108,25 @@ CUSTOMERS = {
     "kay": {"payment_method": CARD, "collections": "terms"},
     "dan": {"payment_method": "pm_success_de"},
 }
+
+
+def offer(key: str, *, plan: str = "all-access", percent: str | None = None) -> dict[str, Any]:
+    """The body of a quote over one line, for the customer of that key."""
+    discounts = {"discounts": [{"percent": percent}]} if percent else {}
+    return {"key": key, "customer": key, "lines": [{"plan": plan, **discounts}]}
+
+
+async def is_paid(world: Simulation, key: str) -> bool:
+    """Whether every invoice of the customer is."""
+    invoices = (await world.http.get("/v1/invoices", params={"customer": key})).json()["data"]
+    return bool(invoices) and all(invoice["state"] == "paid" for invoice in invoices)
+
+
+async def until(holds: Callable[[], Awaitable[bool]], within: int = 60) -> None:
+    """Return once it holds; TimeoutError when it does not in time."""
+    async with asyncio.timeout(within):
+        while not await holds():
+            await asyncio.sleep(0.02)
 
 
 async def recorded(world: Simulation) -> dict[str, Any]:

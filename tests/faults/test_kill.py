@@ -1,7 +1,7 @@
 """kill -9, for real: each process of the stack is killed in the middle of a provisioning and of a charge.
 
-After its restart both deals end as if nothing had happened: one order, one subscription, one grant of each feature, one invoice,
-one charge, books that balance.
+After its restart both deals end as if nothing had happened: one order, one subscription, one grant of each feature, one
+invoice, one charge, books that balance.
 """
 
 import asyncio
