@@ -118,7 +118,7 @@ def refs_of(subscription: Subscription) -> tuple[PlanRef, ...]:
 async def _drafted(
     books: Books, subscription: Subscription, turn: Turn, plans: Plans, book: PriceBook, customer: Customer
 ) -> Draft:
-    earlier = await books.invoices.billed_since(subscription.id, turn.issue_at - USAGE_MAX_AGE)
+    earlier = await books.invoices.billed_since(subscription.id, subscription.sections[0].starts_at - USAGE_MAX_AGE)
     known = set(plans)
     older = {was.part.item.plan for was in earlier} - known
     if older:

@@ -30,7 +30,7 @@ class CustomerActivities:
         self._lifecycles = lifecycles
 
     @activity.defn
-    async def use_method(self, command: UseMethod) -> Customer:
+    async def use_method(self, command: UseMethod) -> None:
         """Save the method at the provider, make it the customer's, and tell the collections that wait for one.
 
         Idempotent: the provider sees one key per customer and method; a method that is recorded, or older than the one
@@ -56,7 +56,6 @@ class CustomerActivities:
             waiting = await books.collections.open_of(customer.id)
         for collection in waiting:
             await self._lifecycles.wake_collection(collection, command.at)
-        return customer
 
     async def _attached(self, customer_ref: str, command: UseMethod) -> PaymentMethod:
         key = f"pm:{command.customer_id}:{command.method}:{command.at.isoformat()}"

@@ -109,7 +109,9 @@ class OrderingActivities:
         """
         async with self._open_books() as books:
             order = await books.orders.get(command.order_id)
-        await self._target.undo(order_id=order.id, step=command.step, key=f"{order.id}/{command.step}/undo")
+        answer = await self._target.undo(order_id=order.id, step=command.step, key=f"{order.id}/{command.step}/undo")
+        if answer.state != "done":
+            raise ProviderUnavailable(f"{command.step} is not taken back: {answer.state} {answer.detail}")
         async with self._open_books() as books:
             order = await books.orders.lock(command.order_id)
             if order.step(command.step).state is not StepState.UNDONE:

@@ -91,7 +91,7 @@ _CODES = {
     DeclineClass.CUSTOMER: """
         authentication_required payment_intent_authentication_failure expired_card incorrect_cvc invalid_cvc
         incorrect_zip invalid_expiry_month invalid_expiry_year payment_intent_mandate_invalid
-        billing_invalid_mandate bank_account_unusable bank_account_unverified debit_not_authorized""",
+        billing_invalid_mandate bank_account_unusable bank_account_unverified debit_not_authorized payment_method_unusable""",
     DeclineClass.SOON: """
         processing_error issuer_not_available try_again_later reenter_transaction approve_with_id
         payment_method_provider_timeout""",

@@ -30,6 +30,8 @@ def engine_of(url: str, *, size: int = 10, name: str = "perennial") -> AsyncEngi
         max_overflow=0,
         # JSON stays text until `store.columns.Document` reads it into a value.
         json_deserializer=str,
+        # An error must not carry what was written: it goes into logs and workflow histories.
+        hide_parameters=True,
         connect_args={"server_settings": {**_SETTINGS, "application_name": name}},
     )
 

@@ -19,6 +19,9 @@ from domain.errors import DomainError, InvalidInput
 
 log = structlog.get_logger()
 
+# The activities behind which a caller waits for an answer, a refusal included.
+COMMANDS = frozenset({"offer", "revise", "move", "accept", "call_back", "cancel", "use_method"})
+
 RUNNER = SandboxedWorkflowRunner(
     restrictions=SandboxRestrictions.default.with_passthrough_modules(
         "domain",
@@ -42,7 +45,7 @@ class _Activities(ActivityInboundInterceptor):
             result = await super().execute_activity(input)
         except DomainError as refusal:
             line.info("activity_refused", code=refusal.code, ms=(time.monotonic_ns() - began) // 1_000_000)
-            raise told(refusal) from refusal
+            raise told(refusal, final=info.activity_type in COMMANDS) from refusal
         except Exception as trouble:
             line.warning("activity_failed", error=type(trouble).__name__, ms=(time.monotonic_ns() - began) // 1_000_000)
             raise
@@ -55,11 +58,14 @@ class _Interceptor(Interceptor):
         return _Activities(next)
 
 
-def told(refusal: DomainError) -> ApplicationError:
-    """A domain error as it crosses Temporal: its class by name, its code and field errors as the one detail."""
+def told(refusal: DomainError, *, final: bool = True) -> ApplicationError:
+    """A domain error as it crosses Temporal: its class by name, its code and field errors as the one detail.
+
+    To a caller it is `final`. What time makes due must be done all the same: it is asked for again until its cause is mended.
+    """
     errors = refusal.errors if isinstance(refusal, InvalidInput) else ()
     detail = {"code": refusal.code, "errors": [[list(error.loc), error.msg] for error in errors]}
-    return ApplicationError(refusal.detail, detail, type=type(refusal).__name__, non_retryable=True)
+    return ApplicationError(refusal.detail, detail, type=type(refusal).__name__, non_retryable=final)
 
 
 def plugin() -> SimplePlugin:

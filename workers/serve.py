@@ -48,9 +48,11 @@ def read_settings(process: ProcessName) -> Settings:
     return settings
 
 
-async def connected(settings: Settings) -> Client:
-    """A client of the configured Temporal, with our plugin."""
-    return await Client.connect(settings.temporal_address, namespace=settings.temporal_namespace, plugins=[plugin()])
+async def connected(settings: Settings, *, lazy: bool = False) -> Client:
+    """A client of the configured Temporal, with our plugin; a lazy one connects when it is first used."""
+    return await Client.connect(
+        settings.temporal_address, namespace=settings.temporal_namespace, plugins=[plugin()], lazy=lazy
+    )
 
 
 async def serve_api() -> int:
@@ -64,7 +66,7 @@ async def serve_api() -> int:
 @asynccontextmanager
 async def api_of(settings: Settings) -> AsyncGenerator[FastAPI]:
     """The API over the configured stores."""
-    client = await connected(settings)
+    client = await connected(settings, lazy=True)  # reads, usage and checks go on without it
     engine = engine_of(settings.database_url, name="perennial-api")
     pool = await pool_of(settings.database_url, name="perennial-api")
     try:

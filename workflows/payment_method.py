@@ -3,7 +3,6 @@
 from temporalio import workflow
 
 from activities.customers import CustomerActivities, UseMethod
-from domain.customer import Customer
 from workflows.options import PROVIDER
 
 __all__ = ["PaymentMethodWorkflow", "UseMethod"]
@@ -17,6 +16,6 @@ class PaymentMethodWorkflow:
     """
 
     @workflow.run
-    async def run(self, command: UseMethod) -> Customer:
+    async def run(self, command: UseMethod) -> None:
         """One activity; its retries are the story."""
-        return await workflow.execute_activity_method(CustomerActivities.use_method, command, **PROVIDER)
+        await workflow.execute_activity_method(CustomerActivities.use_method, command, **PROVIDER)

@@ -42,6 +42,8 @@ class SubscriptionWorkflow:
         """One period, or one change of it."""
         await self._settle(run.unsettled)
         if run.ended:
+            while asked := await self._inbox.last():
+                await asked.answered_by(self._cancel(asked.command))
             return
         asked = await self._inbox.next(run.next_due_at, self._offset, "period runs")
         if asked is None:
@@ -49,6 +51,7 @@ class SubscriptionWorkflow:
         else:
             billed = await asked.answered_by(self._cancel(asked.command))
         while asked := await self._inbox.last():
+            await self._settle(billed.unsettled if billed else None)
             billed = await asked.answered_by(self._cancel(asked.command)) or billed
         workflow.continue_as_new(self._next(run, billed))
 

@@ -91,8 +91,7 @@ class Line:
         return (await self.sandbox_get("charges"))["data"]
 
     async def sandbox_get(self, path: str) -> Any:
-        answer = await self._sandbox("GET", path, None)
-        return answer
+        return await self._sandbox("GET", path, None)
 
     async def sandbox(self, path: str, **body: Any) -> Any:
         """The sandbox's back door."""
