@@ -189,6 +189,10 @@ class CollectingActivities:
         if payment.sent_at is None:
             payment = replace(payment, sent_at=self._clock.now())
             async with self._open_books() as books:
+                await books.collections.lock(payment.invoice_id)
+                known = await books.payments.get(payment.id)
+                if known is not None and known.sent_at is not None:  # another run of this attempt has gone further
+                    return known
                 await books.payments.put(payment)
         return payment
 

@@ -104,7 +104,13 @@ async def _take(step: ScenarioStep, world: Simulation, told: Told) -> Entry:
             {"at": at, "type": "check", **{name: check[name] for name in ("customer", "feature", "allowed")}}
         )
     if request.answers_to == "usage":
-        told.entries.append({"at": at, "type": "usage", "customer": step.fields["customer"], **body})
+        told.entries += [
+            {"at": at, "type": "refused", "step": step.verb, "id": no["id"], "code": no["code"], "detail": no["detail"]}
+            for no in body["rejected"]
+        ]
+        if body["accepted"] or body["duplicates"]:
+            counts = {name: body[name] for name in ("accepted", "duplicates")}
+            told.entries.append({"at": at, "type": "usage", "customer": step.fields["customer"], **counts})
     return cast(Entry, body)
 
 

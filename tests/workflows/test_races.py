@@ -1,6 +1,7 @@
 """What comes at the wrong moment: found by reading, proved here, held from now on."""
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from datetime import timedelta
 
@@ -17,7 +18,6 @@ from tests.workflows.worlds import CARD, NO_MONEY, Line, eventually, price_book
 from workers.clock import StoryClock
 from workflows import names
 from workflows.subscription import SubscriptionWorkflow
-import contextlib
 
 
 async def test_two_cancellations_at_once_are_both_answered(line: Line):
