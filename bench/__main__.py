@@ -15,6 +15,7 @@ from time import monotonic
 from temporalio.client import Client
 
 from api.reading import read_document
+from workers.logging import configure_logging
 from workers.scenario import Scenario, scenario_from
 from workers.simulate import throw_away_world
 from workers.story import tell
@@ -85,6 +86,7 @@ def demo_seconds(folder: Path) -> float:
 
 async def main() -> None:
     """All figures."""
+    configure_logging(level="ERROR", as_json=False)
     for months in (12, 36):
         seconds, runs = await simulated(months)
         print(
