@@ -168,6 +168,13 @@ class TestCompensation:
         assert [step.name for step in order(DONE, WAITING, PENDING).to_undo] == ["b", "a"]
         assert [step.name for step in order(UNDONE, UNDONE, FAILED).to_undo] == []
 
+    def test_takes_back_what_never_called_back_but_not_what_failed_by_its_own_word(self):
+        waiting = after(("a", DONE), ("b", WAITING))
+        given_up = waiting.called_back("b", done=False, at=LATER, detail="no call back", silent=True)
+        assert [step.name for step in given_up.to_undo] == ["b", "a"]
+        assert given_up.answered("b", UNDONE, LATER).step("b").detail == "no call back"
+        assert [step.name for step in waiting.called_back("b", done=False, at=LATER).to_undo] == ["a"]
+
     def test_goes_on_until_everything_is_undone(self):
         made = after(("a", DONE), ("b", FAILED))
         assert made.state is OrderState.COMPENSATING
