@@ -132,8 +132,18 @@ class CollectingActivities:
 
     async def _told(self, collection: Collection, action: Action, customer: Customer, invoice: Invoice) -> None:
         if action.kind is ActionKind.REMIND and collection.is_open and customer.email:
+            await self._reminded(customer.email, action, invoice)
+        written_off = action.kind is ActionKind.WRITE_OFF and collection.state is CollectionState.WRITTEN_OFF
+        if written_off and collection.policy.on_write_off == "cancel":
+            await self._lifecycles.cancel_subscription(
+                collection.subscription_id, cause=f"write-off/{invoice.id}", at=action.at
+            )
+
+    async def _reminded(self, address: str, action: Action, invoice: Invoice) -> None:
+        """Send the reminder; a mail that cannot be sent is given up in the end, so that it never holds up money."""
+        try:
             await self._mail.send(
-                to=customer.email,
+                to=address,
                 template="payment_reminder",
                 facts={
                     "invoice": invoice.number or "",
@@ -142,11 +152,10 @@ class CollectingActivities:
                 },
                 key=f"{invoice.id}/reminder/{action.at.isoformat()}",
             )
-        written_off = action.kind is ActionKind.WRITE_OFF and collection.state is CollectionState.WRITTEN_OFF
-        if written_off and collection.policy.on_write_off == "cancel":
-            await self._lifecycles.cancel_subscription(
-                collection.subscription_id, cause=f"write-off/{invoice.id}", at=action.at
-            )
+        except (ProviderUnavailable, ValueError) as trouble:
+            if isinstance(trouble, ProviderUnavailable) and activity.info().attempt < ASK_AT_MOST:
+                raise
+            activity.logger.warning("reminder_not_sent %s %s", invoice.id, type(trouble).__name__)
 
     async def _charge(self, command: ChargeInvoice) -> Collection:
         async with self._open_books() as books:

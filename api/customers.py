@@ -32,6 +32,10 @@ from workflows.payment_method import PaymentMethodWorkflow, UseMethod
 routes = router("customers")
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=300, strip_whitespace=True)]
+# One address, and nothing that a mail header could be broken with.
+Email = Annotated[
+    str, StringConstraints(max_length=254, pattern=r"^[^@\s\x00-\x1f\x7f<>,;]+@[^@\s\x00-\x1f\x7f<>,;]+$")
+]
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")]
 
 
@@ -44,7 +48,7 @@ class Details:
     country: str = ""
     collections: str = "default"
     tax_id: Text | None = None
-    email: Text | None = None
+    email: Email | None = None
     address: tuple[Text, ...] = ()
 
 

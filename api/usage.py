@@ -14,7 +14,7 @@ from fastapi import Request, Response
 
 from api.access import Calling
 from api.answers import answer
-from api.bodies import read_json
+from api.bodies import read_json, unstorable
 from api.cloud_events import CloudEvent, Rejected, counted_problem, read_event
 from api.context import Context, Doors
 from api.docs import says
@@ -123,4 +123,4 @@ def _age_problem(context: Context, event: CloudEvent, call: Calling) -> Rejected
 
 def _id(event: object) -> str | None:
     name = cast(Shown, event).get("id") if isinstance(event, dict) else None
-    return name if isinstance(name, str) else None
+    return name if isinstance(name, str) and not unstorable(name) else None

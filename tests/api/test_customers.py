@@ -59,3 +59,10 @@ async def test_customers_are_listed_newest_first(api):
     page = (await api.http.get("/v1/customers?limit=3")).json()
     assert [one["key"] for one in page["data"]] == keys[::-1]
     assert page["next_cursor"]
+
+
+@pytest.mark.parametrize("email", ["no address", "a@b.c\r\nBcc: evil@x.y", "a@b.c, d@e.f", "<a@b.c>", "@b.c"])
+async def test_an_address_that_would_break_a_mail_is_refused(api, email):
+    body = {"name": "Ada", "currency": "EUR", "email": email}
+    answer = await api.http.post("/v1/customers", json=body)
+    assert (answer.status_code, answer.json()["errors"][0]["loc"]) == (422, ["email"])

@@ -88,6 +88,7 @@ class TestAnEventThatIsNone:
             {"id": 5},
             {"id": "x" * 256},
             {"id": "a\x00"},
+            {"id": "a\ud800"},
             {"source": None},
             {"type": "\ud800"},
             {"subject": {}},
