@@ -7,6 +7,7 @@
 What is wrapped are the doors and the way into activities; the parts behind them are the real ones.
 """
 
+import difflib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -21,6 +22,7 @@ from temporalio.plugin import SimplePlugin
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from activities.ports import Books
+from domain.errors import DomainError
 from workers.clock import StoryClock
 from workers.plugin import plugin
 from workers.simulation import TASK_QUEUE, Simulation
@@ -39,11 +41,11 @@ class Crashed(Exception):
 
 @dataclass(frozen=True)
 class Point:
-    """Execution number `nth` of an activity in workflows of one kind. `effect` None: around its whole work."""
+    """In execution number `nth` of an activity in workflows of one kind: "before", "after", or the name of an effect."""
 
     activity: str
     nth: int
-    moment: str  # "before", "after", or the name of an effect
+    moment: str
 
     def __str__(self) -> str:
         return f"{self.activity} #{self.nth} {self.moment}"
@@ -56,6 +58,12 @@ class Executed:
     name: str
     nth: int
     effects: list[str] = field(default_factory=list[str])
+    refused: bool = False
+
+    @property
+    def kind(self) -> tuple[str, ...]:
+        """What it is and does; where that is the same, a crash should come to the same."""
+        return (self.name, *self.effects)
 
 
 _running: ContextVar[Executed | None] = ContextVar("running", default=None)
@@ -77,19 +85,21 @@ class Crashes:
         """The names of all activities that ran."""
         return {executed.name.split()[1] for executed in self.executions}
 
-    def edges(self) -> list[Point]:
-        """Before and after each execution."""
-        return [Point(e.name, e.nth, moment) for e in self.executions for moment in ("before", "after")]
+    def edges(self, *, of_each_kind: int | None = None) -> list[Point]:
+        """Before and after each execution; or only of the first and last so many of each kind."""
+        kinds = Counter(e.kind for e in self.executions)
+        seen = Counter[tuple[str, ...]]()
+        found: list[Point] = []
+        for e in self.executions:
+            seen[e.kind] += 1
+            if of_each_kind is None or seen[e.kind] <= of_each_kind or seen[e.kind] > kinds[e.kind] - of_each_kind:
+                found += [Point(e.name, e.nth, moment) for moment in ("before", "after")[: 1 if e.refused else 2]]
+        return found
 
     def inside(self) -> list[Point]:
-        """After each effect inside; of executions with the same effects only the first."""
-        seen = {(e.name, tuple(e.effects)): e for e in reversed(self.executions)}
-        return [
-            Point(executed.name, executed.nth, effect)
-            for executed in self.executions
-            if seen[executed.name, tuple(executed.effects)] is executed
-            for effect in executed.effects
-        ]
+        """After each effect inside; of executions of one kind only the first."""
+        first = {e.kind: e for e in reversed(self.executions)}
+        return [Point(e.name, e.nth, effect) for e in self.executions if first[e.kind] is e for effect in e.effects]
 
     async def execute(self, run: Callable[[], Awaitable[Any]]) -> Any:
         """One execution, struck down or not."""
@@ -107,6 +117,9 @@ class Crashes:
             result = await run()
             self._perhaps(executed, "after")
             return result
+        except DomainError:
+            executed.refused = True
+            raise
         finally:
             _running.reset(token)
 
@@ -199,3 +212,11 @@ async def crashing_world(
             with env.auto_time_skipping_disabled():
                 async with build_worker(env.client, watched(world.doors, crashes), task_queue=TASK_QUEUE):
                     yield Simulation(env, world, clock, offset)
+
+
+def difference(expected: str, came_out: str) -> str:
+    """The first lines in which a story came out otherwise."""
+    lines = difflib.unified_diff(
+        expected.splitlines(), came_out.splitlines(), "undisturbed", "crashed", n=2, lineterm=""
+    )
+    return "\n".join([*lines][:80])

@@ -25,24 +25,34 @@ GYM_STORY = read_scenario(GYM / "story.yaml")
 STARTS = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 LISTS = ("customers", "quotes", "orders", "subscriptions", "invoices", "collections", "events")
 
-Story = Callable[[Simulation], Awaitable[Mapping[str, Any]]]
+Between = Callable[[Simulation], Awaitable[None]]
+Story = Callable[..., Awaitable[Mapping[str, Any]]]
 CARD, NO_MONEY, LOST = "pm_card_visa", "pm_card_visa_chargeDeclinedInsufficientFunds", "pm_card_chargeDeclinedLostCard"
 
 
 def price_book() -> dict[str, Any]:
     """The gym's, with terms for those who ask for them."""
     book = yaml.safe_load((GYM / "catalog.yaml").read_text())
-    book["collections"]["terms"] = {"net_days": 40, "retries": ["P1D"], "reminders": ["P0D"]}
+    book["collections"]["terms"] = {"net_days": 41, "retries": ["P1D"], "reminders": ["P0D"]}
     return book
 
 
-async def gym(world: Simulation) -> Mapping[str, Any]:
-    """The gym's story, without what it cost."""
-    result = await tell(GYM_STORY, world)
+async def nothing(_: Simulation) -> None:
+    """What happens between the steps of a story that nobody disturbs."""
+
+
+async def gym(world: Simulation, between: Between = nothing) -> Mapping[str, Any]:
+    """The gym's story, without what it cost. `between` is called when a step is answered, before what follows is done."""
+
+    async def progress(verb: str, answer: dict[str, Any]) -> None:
+        if verb != "event":
+            await between(world)
+
+    result = await tell(GYM_STORY, world, None if between is nothing else progress)
     return {name: value for name, value in result.items() if name != "workflows"} | await recorded(world)
 
 
-async def troubles(world: Simulation) -> Mapping[str, Any]:
+async def troubles(world: Simulation, between: Between = nothing) -> Mapping[str, Any]:
     """All that can go wrong by itself in two months and a half; no two subscriptions have the same boundary."""
     said: list[Any] = []
     sandbox = world.world.sandbox
@@ -52,6 +62,7 @@ async def troubles(world: Simulation) -> Mapping[str, Any]:
         answer = await world.http.request(method, f"/v1/{path}", json=body)
         # Of the rest an answer shows as much as was done when it was written.
         said.append([path, answer.status_code, answer.json().get("code")])
+        await between(world)
         await world.settle(world.now)
 
     async def at(instant: str) -> None:
@@ -81,7 +92,7 @@ async def troubles(world: Simulation) -> Mapping[str, Any]:
     target.fail(422)
     await ask("POST", "quotes/eve/accept", {"accepted_by": "Eve"})
     await ask("POST", "orders/eve/steps/account/complete", {})
-    await at("01-08 10:00")
+    await at("01-07 10:00")
     await ask("POST", "quotes", offer("kay"))
     await ask("POST", "quotes/kay/accept", {"accepted_by": "Kay"})
     # The bank's answer comes by webhook alone, and after a while.
