@@ -147,6 +147,8 @@ async def _issued(
         issued_at=turn.issue_at,
         due_at=turn.issue_at + timedelta(days=policy.net_days),
         balance=Money(max(0, balance.minor), draft.currency),
+        seller=book.entity,
+        buyer=customer.buyer,
     )
     await books.invoices.put(invoice)
     await books.ledger.post(invoice_posting(invoice))

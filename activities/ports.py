@@ -201,7 +201,7 @@ class Invoices(Keyed[Invoice], Protocol):
         ...
 
     async def next_number(self, entity: Entity, year: int) -> str:
-        """The next number of `entity` in `year`, gapless: given back when the transaction fails. "IW-2026-000001"."""
+        """The next number of the prefix of `entity` in `year`, gapless: given back when the transaction fails."""
         ...
 
     async def billed_since(self, subscription_id: str, since: datetime) -> tuple[BilledUsage, ...]:

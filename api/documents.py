@@ -13,7 +13,7 @@ from fractions import Fraction
 from api.phrases import Phrases
 from domain import document as paper
 from domain.calendar import local_day
-from domain.catalog import Charge, Entity, Plan, PriceBook, Timing
+from domain.catalog import Charge, Plan, PriceBook, Timing
 from domain.customer import Customer
 from domain.drafting import draft_invoice, measures
 from domain.errors import DomainError
@@ -30,13 +30,13 @@ def invoice_document(
     invoice: Invoice, *, customer: Customer, book: PriceBook, payments: Sequence[Payment] = ()
 ) -> paper.InvoiceDocument:
     """The invoice as its customer reads it; `payments` are the attempts at it."""
-    issued_at = invoice.issued_at
+    seller, issued_at = invoice.seller or book.entity, invoice.issued_at
     issued_on = local_day(issued_at, invoice.timezone) if issued_at else invoice.period.starts_on
     taken = next((p for p in reversed(payments) if p.state is PaymentState.SUCCEEDED), None)
     return paper.InvoiceDocument(
-        language=paper.Language(book.entity.language),
-        seller=_seller(book.entity),
-        customer=_recipient(customer),
+        language=paper.Language(seller.language),
+        seller=seller,
+        customer=invoice.buyer or customer.buyer,
         number=invoice.number,
         issued_on=issued_on,
         due_on=local_day(invoice.due_at, invoice.timezone) if invoice.due_at else issued_on,
@@ -63,8 +63,8 @@ def quote_document(
     accepted_at = quote.accepted_at
     return paper.QuoteDocument(
         language=says.language,
-        seller=_seller(book.entity),
-        customer=_recipient(customer),
+        seller=book.entity,
+        customer=customer.buyer,
         number=quote.key,
         issued_on=local_day(quote.created_at, customer.timezone),
         # Valid until an instant: the day of the last moment before it is the last day.
@@ -75,18 +75,6 @@ def quote_document(
         terms=says.terms(inclusive=book.inclusive, metered=any(plan.is_metered for plan in plans.values())),
         accepted_by=quote.accepted_by,
         accepted_on=local_day(accepted_at, customer.timezone) if accepted_at else None,
-    )
-
-
-def _seller(entity: Entity) -> paper.Seller:
-    return paper.Seller(
-        legal_name=entity.legal_name, country=entity.country, tax_id=entity.tax_id, address=entity.address
-    )
-
-
-def _recipient(customer: Customer) -> paper.Recipient:
-    return paper.Recipient(
-        name=customer.name, country=customer.country, address=customer.address, tax_id=customer.tax_id
     )
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 
 from api.showing import Shown, exact, instant, period, waiting
+from domain.catalog import Entity
+from domain.customer import Buyer
 from domain.dunning import Collection
 from domain.invoice import Invoice, LineItem
 from domain.money import price_text
@@ -19,6 +21,8 @@ def invoice(issued: Invoice, *, customer: str, subscription: str) -> Shown:
         "number": issued.number,
         "customer": customer,
         "subscription": subscription,
+        "seller": _seller(issued.seller) if issued.seller else None,
+        "buyer": _buyer(issued.buyer) if issued.buyer else None,
         "issued_at": instant(issued.issued_at),
         "due_at": instant(issued.due_at),
         "period": period(issued.period, issued.timezone),
@@ -99,6 +103,20 @@ def trial_balance(books: TrialBalance) -> Shown:
             for row in books.accounts
         ],
     }
+
+
+def _seller(entity: Entity) -> Shown:
+    return {
+        "key": entity.key,
+        "legal_name": entity.legal_name,
+        "country": entity.country,
+        "tax_id": entity.tax_id,
+        "address": list(entity.address),
+    }
+
+
+def _buyer(buyer: Buyer) -> Shown:
+    return {"name": buyer.name, "country": buyer.country, "tax_id": buyer.tax_id, "address": list(buyer.address)}
 
 
 def _line(line: LineItem, timezone: str) -> Shown:

@@ -317,8 +317,17 @@ class PlanRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bank:
+    """An account that can be paid to; `name` is the bank's."""
+
+    iban: str
+    bic: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Entity:
-    """Who sells. Invoice numbers are gapless per entity and year of issue in `timezone`."""
+    """Who sells. Invoice numbers are gapless per prefix and year of issue in `timezone`; `bank` is where transfers go."""
 
     key: str
     legal_name: str
@@ -328,6 +337,7 @@ class Entity:
     address: tuple[str, ...] = ()
     timezone: str = "UTC"
     language: Literal["en", "de"] = "en"
+    bank: Bank | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

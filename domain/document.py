@@ -13,6 +13,8 @@ from datetime import date
 from enum import StrEnum
 
 from domain.calendar import Period
+from domain.catalog import Entity
+from domain.customer import Buyer
 
 
 class Language(StrEnum):
@@ -30,26 +32,6 @@ class Standing(StrEnum):
     PAID = "paid"
     VOID = "void"
     WRITTEN_OFF = "written_off"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seller:
-    """Who issues the document. `country` is an ISO 3166 code, `address` the lines between name and country."""
-
-    legal_name: str
-    country: str
-    tax_id: str | None = None
-    address: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipient:
-    """Who receives the document. `country` is an ISO 3166 code, `address` the lines between name and country."""
-
-    name: str
-    country: str
-    address: tuple[str, ...] = ()
-    tax_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +72,8 @@ class InvoiceDocument:
     """
 
     language: Language
-    seller: Seller
-    customer: Recipient
+    seller: Entity
+    customer: Buyer
     number: str | None
     issued_on: date
     due_on: date
@@ -151,8 +133,8 @@ class QuoteDocument:
     """
 
     language: Language
-    seller: Seller
-    customer: Recipient
+    seller: Entity
+    customer: Buyer
     number: str
     issued_on: date
     valid_until: date

@@ -4,8 +4,8 @@
                           ├────voided──────> void
                           └─written_off────> written_off
 
-A finalized invoice never changes its lines; a mistake is corrected by a credit note. Lines of kind "discount" are negative
-and stand last; `subtotal` is the sum of all other lines, `total` = `subtotal` - `discount` + `tax`.
+A finalized invoice never changes its lines nor who sells and buys; a mistake is corrected by a credit note. Lines of kind
+"discount" are negative and stand last; `subtotal` is the sum of all other lines, `total` = `subtotal` - `discount` + `tax`.
 """
 
 from dataclasses import dataclass, replace
@@ -14,6 +14,8 @@ from decimal import Decimal
 from enum import StrEnum
 
 from domain.calendar import Period
+from domain.catalog import Entity
+from domain.customer import Buyer
 from domain.errors import InvalidState
 from domain.money import Money, total
 from domain.rating import Share
@@ -69,6 +71,7 @@ class Invoice:
     """An immutable snapshot. Every verb returns the next one. Amounts are all in `currency`, instants in UTC.
 
     `amount_paid` is what payments brought; `credits_applied` came from the customer's credit balance at finalization.
+    `seller` and `buyer` are who they were then, whatever becomes of them.
     """
 
     id: str
@@ -86,6 +89,8 @@ class Invoice:
     issued_at: datetime | None = None
     due_at: datetime | None = None
     paid_at: datetime | None = None
+    seller: Entity | None = None
+    buyer: Buyer | None = None
 
     @property
     def subtotal(self) -> Money:
@@ -117,7 +122,9 @@ class Invoice:
         """What is still to be paid."""
         return self.amount_due - self.amount_paid
 
-    def finalized(self, *, number: str, issued_at: datetime, due_at: datetime, balance: Money) -> "Invoice":
+    def finalized(
+        self, *, number: str, issued_at: datetime, due_at: datetime, balance: Money, seller: Entity, buyer: Buyer
+    ) -> "Invoice":
         """The invoice as sent, paid first from the customer's credit `balance`. With nothing due it is paid at once."""
         self._require(InvoiceState.DRAFT)
         applied = Money(max(0, min(self.total.minor, balance.minor)), self.currency)
@@ -127,6 +134,8 @@ class Invoice:
             number=number,
             issued_at=issued_at,
             due_at=due_at,
+            seller=seller,
+            buyer=buyer,
             credits_applied=applied,
             state=InvoiceState.PAID if settled else InvoiceState.OPEN,
             paid_at=issued_at if settled else None,

@@ -20,14 +20,14 @@ from unicodedata import category
 
 import typst
 
+from domain.catalog import Entity
+from domain.customer import Buyer
 from domain.document import (
     DocumentLine,
     DocumentTax,
     InvoiceDocument,
     QuoteDocument,
     QuoteLine,
-    Recipient,
-    Seller,
     Standing,
 )
 from providers.wording import NO_BREAK, TEMPLATES, Voice
@@ -111,11 +111,11 @@ def _sheet_view(document: InvoiceDocument | QuoteDocument, voice: Voice, title: 
     }
 
 
-def _seller_view(seller: Seller, voice: Voice) -> View:
+def _seller_view(seller: Entity, voice: Voice) -> View:
     return {"name": seller.legal_name, "address": [*seller.address, voice.country(seller.country)]}
 
 
-def _customer_view(customer: Recipient, voice: Voice) -> View:
+def _customer_view(customer: Buyer, voice: Voice) -> View:
     address = (*customer.address, voice.country(customer.country), _tax_id(customer.tax_id, voice))
     return {"name": customer.name, "address": [line for line in address if line]}
 

@@ -102,11 +102,14 @@ _INVOICES = {
           FROM invoices WHERE number IS NOT NULL
          GROUP BY 1 HAVING count(*) <> max(substring(number FROM '[0-9]+$')::bigint)""",
     "every number that was given is on an invoice": """
-        SELECT counted.year, counted.given, coalesce(written.invoices, 0) AS invoices
-          FROM (SELECT year, sum(last) AS given FROM invoice_counters GROUP BY year) counted
-          FULL JOIN (SELECT substring(number FROM '-([0-9]{4})-[0-9]+$')::int AS year, count(*) AS invoices
-                       FROM invoices WHERE number IS NOT NULL GROUP BY 1) written ON written.year = counted.year
-         WHERE counted.given IS DISTINCT FROM written.invoices""",
+        SELECT coalesce(counted.series, written.series) AS series, counted.last AS given, written.invoices
+          FROM (SELECT prefix || '-' || year AS series, last FROM invoice_counters) counted
+          FULL JOIN (SELECT substring(number FROM '^(.*)-[0-9]+$') AS series, count(*) AS invoices
+                       FROM invoices WHERE number IS NOT NULL GROUP BY 1) written ON written.series = counted.series
+         WHERE counted.last IS DISTINCT FROM written.invoices""",
+    "a finalized invoice names its seller and its buyer": """
+        SELECT id, number, seller IS NULL AS no_seller, buyer IS NULL AS no_buyer FROM invoices
+         WHERE state <> 'draft' AND (seller IS NULL OR buyer IS NULL)""",
     # 7
     "an open invoice with money due has an open collection, and a closed one has none": """
         SELECT header.id, header.state, header.amount_due_minor, header.amount_paid_minor, collected.state AS collection

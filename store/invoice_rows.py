@@ -10,6 +10,8 @@ from sqlalchemy import Column, Index, Row, select, text
 from sqlmodel import Field, SQLModel
 
 from domain.calendar import Period
+from domain.catalog import Entity
+from domain.customer import Buyer
 from domain.invoice import Invoice, InvoiceState, LineItem, LineKind
 from domain.money import Money
 from domain.rating import Share
@@ -18,7 +20,10 @@ from store.columns import Document, minor, one_of, reference, sequence, table_of
 
 
 class InvoiceRow(SQLModel, table=True):
-    """`invoices`: amounts in minor units of `currency`. `taxes` holds one entry per rate."""
+    """`invoices`: amounts in minor units of `currency`. `taxes` holds one entry per rate.
+
+    `seller` and `buyer` are as they were at finalization; a draft has neither.
+    """
 
     __tablename__ = "invoices"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (
@@ -46,6 +51,8 @@ class InvoiceRow(SQLModel, table=True):
     amount_due_minor: int = minor()
     amount_paid_minor: int = minor()
     taxes: tuple[TaxAmount, ...] = Field(sa_column=Column(Document(tuple[TaxAmount, ...]), nullable=False))
+    seller: Entity | None = Field(sa_column=Column(Document(Entity)))
+    buyer: Buyer | None = Field(sa_column=Column(Document(Buyer)))
     seq: int = sequence()
 
 
@@ -101,6 +108,8 @@ def header_columns(invoice: Invoice) -> dict[str, Any]:
         "amount_due_minor": invoice.amount_due.minor,
         "amount_paid_minor": invoice.amount_paid.minor,
         "taxes": invoice.taxes,
+        "seller": invoice.seller,
+        "buyer": invoice.buyer,
     }
 
 
@@ -146,6 +155,8 @@ def _invoice(joined: "list[Row[Any]]") -> Invoice:
         issued_at=row.issued_at,
         due_at=row.due_at,
         paid_at=row.paid_at,
+        seller=row.seller,
+        buyer=row.buyer,
     )
 
 

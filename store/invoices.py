@@ -21,11 +21,11 @@ from store.keyed import taken
 
 
 class InvoiceCounterRow(SQLModel, table=True):
-    """`invoice_counters`: the last number that was given, per entity and year."""
+    """`invoice_counters`: the last number that was given, by what a number begins with."""
 
     __tablename__ = "invoice_counters"  # pyright: ignore[reportAssignmentType]
 
-    entity: str = Field(primary_key=True)
+    prefix: str = Field(primary_key=True)
     year: int = Field(primary_key=True)
     last: int
 
@@ -42,8 +42,8 @@ _MOVE = (
 )
 """All that may change of a finalized invoice."""
 _COUNT = text("""
-    INSERT INTO invoice_counters AS given (entity, year, last) VALUES (:entity, :year, 1)
-    ON CONFLICT (entity, year) DO UPDATE SET last = given.last + 1 RETURNING last
+    INSERT INTO invoice_counters AS given (prefix, year, last) VALUES (:prefix, :year, 1)
+    ON CONFLICT (prefix, year) DO UPDATE SET last = given.last + 1 RETURNING last
 """)
 
 
@@ -83,9 +83,10 @@ class PostgresInvoices:
         self._known[invoice.id] = invoice
 
     async def next_number(self, entity: Entity, year: int) -> str:
-        """The next number of `entity` in `year`, gapless: whoever asks next waits until this transaction ends."""
-        number = (await self._connection.execute(_COUNT, {"entity": entity.key, "year": year})).scalar_one()
-        return f"{entity.invoice_prefix}-{year}-{number:06d}"
+        """The next number of the entity's prefix in `year`, gapless: whoever asks next waits until this transaction ends."""
+        prefix = entity.invoice_prefix
+        number = (await self._connection.execute(_COUNT, {"prefix": prefix, "year": year})).scalar_one()
+        return f"{prefix}-{year}-{number:06d}"
 
     async def billed_since(self, subscription_id: str, since: datetime) -> tuple[BilledUsage, ...]:
         """What was billed of usage in parts that end after `since`, for re-rating, oldest first."""

@@ -102,6 +102,11 @@ class TestAnInvoice:
         assert (document.subtotal, document.discount, document.total) == ("98.00", "9.80", "104.96")
         assert [(tax.rate, tax.base, tax.amount) for tax in document.taxes] == [("0.19", "88.20", "16.76")]
 
+    def test_names_both_parties_as_they_were_when_it_was_issued(self):
+        then = replace(PRICES.entity, legal_name="Iron Works & Sons", language="de")
+        document = printed(line("base", "49.00"), seller=then, buyer=replace(ADA.buyer, name="Ada Byron"))
+        assert (document.seller, document.customer.name, document.language) == (then, "Ada Byron", Language.DE)
+
     def test_says_what_part_of_a_period_was_billed(self):
         assert printed(line("base", "24.50", proration=Share(14, 28))).lines[0].prorated == (14, 28)
 

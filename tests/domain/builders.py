@@ -12,6 +12,7 @@ from domain.catalog import (
     Charge,
     Commitment,
     DunningPolicy,
+    Entity,
     Feature,
     FeatureType,
     Flat,
@@ -21,6 +22,7 @@ from domain.catalog import (
     Term,
     Timing,
 )
+from domain.customer import Buyer
 from domain.discount import Discount
 from domain.drafting import BilledUsage, Draft, Measure, draft_invoice, measures
 from domain.dunning import Collection
@@ -255,9 +257,18 @@ def draft_of(*lines: LineItem, **changed: Any) -> Invoice:
     return Invoice(**(values | changed))
 
 
+SELLER = Entity(key="gym", legal_name="Iron Works Ltd", country="DE", invoice_prefix="IW")
+BUYER = Buyer(name="Ada", country="DE")
+
+
 def issued(*lines: LineItem, balance: str = "0", at: datetime = NOON, net_days: int = 0, **changed: Any) -> Invoice:
     return draft_of(*lines, **changed).finalized(
-        number="IW-2026-000001", issued_at=at, due_at=at + net_days * DAY, balance=eur(balance)
+        number="IW-2026-000001",
+        issued_at=at,
+        due_at=at + net_days * DAY,
+        balance=eur(balance),
+        seller=SELLER,
+        buyer=BUYER,
     )
 
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from domain.errors import CurrencyMismatch, InvalidState
 from domain.invoice import Invoice, InvoiceState, LineKind
 from domain.money import Money
-from tests.domain.builders import DAY, NOON, draft_of, eur, issued, line
+from tests.domain.builders import BUYER, DAY, NOON, SELLER, draft_of, eur, issued, line
 
 DRAFT, OPEN, PAID = InvoiceState.DRAFT, InvoiceState.OPEN, InvoiceState.PAID
 VOID, WRITTEN_OFF = InvoiceState.VOID, InvoiceState.WRITTEN_OFF
@@ -20,6 +20,10 @@ def in_state(state: InvoiceState) -> Invoice:
         VOID: draft_of(state=VOID),
         WRITTEN_OFF: issued().written_off(),
     }[state]
+
+
+def finalized(invoice: Invoice, balance: Money) -> Invoice:
+    return invoice.finalized(number="IW-1", issued_at=NOON, due_at=NOON, balance=balance, seller=SELLER, buyer=BUYER)
 
 
 class TestSums:
@@ -48,6 +52,9 @@ class TestFinalized:
         invoice = issued(net_days=14)
         assert (invoice.number, invoice.issued_at, invoice.due_at) == ("IW-2026-000001", NOON, NOON + 14 * DAY)
         assert (invoice.state, invoice.paid_at, invoice.lines) == (OPEN, None, draft_of().lines)
+
+    def test_remembers_who_sold_and_who_bought(self):
+        assert (issued().seller, issued().buyer) == (SELLER, BUYER)
 
     @pytest.mark.parametrize(
         ("balance", "applied", "due", "state"),
@@ -99,7 +106,7 @@ class TestPaid:
 
 
 MOVES = {
-    "finalized": lambda invoice: invoice.finalized(number="IW-1", issued_at=NOON, due_at=NOON, balance=eur("0")),
+    "finalized": lambda invoice: finalized(invoice, eur("0")),
     "paid_with": lambda invoice: invoice.paid_with(eur("119.00"), NOON),
     "written_off": lambda invoice: invoice.written_off(),
 }
@@ -126,7 +133,7 @@ amounts = st.integers(-(10**6), 10**6)
 @given(st.lists(amounts, max_size=6), amounts)
 def test_what_is_due_is_never_below_zero_and_a_balance_never_overspent(lines: list[int], balance: int):
     drawn = [line(amount=Money(minor, "EUR")) for minor in lines] or [line("0.00")]
-    invoice = draft_of(*drawn).finalized(number="IW-1", issued_at=NOON, due_at=NOON, balance=Money(balance, "EUR"))
+    invoice = finalized(draft_of(*drawn), Money(balance, "EUR"))
     assert invoice.total == invoice.subtotal - invoice.discount + invoice.tax
     assert invoice.amount_due.minor == max(0, invoice.total.minor - invoice.credits_applied.minor)
     assert 0 <= invoice.credits_applied.minor <= max(0, balance)

@@ -10,7 +10,7 @@ from domain.invoice import Invoice, InvoiceState, LineItem, LineKind
 from domain.ledger import Account, Leg, Posting, invoice_posting, payment_posting, write_off_posting
 from domain.money import Money
 from domain.payment import Payment
-from tests.domain.builders import DAY, NOON, draft_of, eur, issued, line
+from tests.domain.builders import BUYER, DAY, NOON, SELLER, draft_of, eur, issued, line
 
 RECEIVABLE, CREDIT = Account.RECEIVABLE, Account.CUSTOMER_CREDIT
 
@@ -121,7 +121,9 @@ def test_receivables_are_what_is_outstanding_and_credit_is_what_we_owe(
     for number, drawn in enumerate(drafts):
         balance = Money(-balances(posted)[CREDIT], "EUR")
         draft = draft_of(*drawn, id=f"inv_{number}")
-        invoice = draft.finalized(number=f"IW-{number}", issued_at=NOON, due_at=NOON, balance=balance)
+        invoice = draft.finalized(
+            number=f"IW-{number}", issued_at=NOON, due_at=NOON, balance=balance, seller=SELLER, buyer=BUYER
+        )
         posted.append(invoice_posting(invoice))
         for fate in data.draw(st.lists(st.sampled_from(["all", "part", "nothing more"]), max_size=3)):
             if invoice.state is not InvoiceState.OPEN:

@@ -9,6 +9,8 @@ from string import Formatter
 import pytest
 
 from domain.calendar import Period
+from domain.catalog import Entity
+from domain.customer import Buyer
 from domain.document import (
     DocumentLine,
     DocumentTax,
@@ -18,8 +20,6 @@ from domain.document import (
     QuoteDocument,
     QuoteLine,
     QuotePrice,
-    Recipient,
-    Seller,
     Standing,
 )
 from domain.errors import InvalidInput
@@ -28,8 +28,8 @@ from providers.wording import Voice
 from tests.providers.pdf_text import pages
 
 MARCH = Period(date(2026, 3, 1), date(2026, 4, 1))
-SELLER = Seller(legal_name="Iron Works Ltd", country="DE", tax_id="DE123456789", address=("Sonnenallee 12",))
-ADA = Recipient(name="Ada Lovelace", country="FR", address=("1 rue de Rivoli", "75001 Paris"))
+SELLER = Entity(key="gym", legal_name="Iron Works Ltd", country="DE", tax_id="DE123456789", address=("Sonnenallee 12",))
+ADA = Buyer(name="Ada Lovelace", country="FR", address=("1 rue de Rivoli", "75001 Paris"))
 LINE = DocumentLine(description="All access", quantity="1234.5", unit_amount="1", amount="1234.50", period=MARCH)
 INVOICE = InvoiceDocument(
     language=Language.EN,
@@ -259,7 +259,7 @@ class TestAQuote:
 class TestWhatOthersWrote:
     @pytest.mark.parametrize("language", Language)
     def test_comes_out_as_the_text_it_is(self, language: Language):
-        seller, customer = replace(SELLER, legal_name=HOSTILE), Recipient(name=HOSTILE, country="<#>", tax_id=HOSTILE)
+        seller, customer = replace(SELLER, legal_name=HOSTILE), Buyer(name=HOSTILE, country="<#>", tax_id=HOSTILE)
         line, notes = replace(LINE, description=HOSTILE), (HOSTILE,)
         invoice = replace(
             INVOICE, language=language, seller=seller, customer=customer, lines=(line,), notes=notes, reference=HOSTILE

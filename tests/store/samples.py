@@ -227,7 +227,12 @@ def draft(n: int = 1, *lines: LineItem, **changed: Any) -> Invoice:
 
 def invoice(n: int = 1, *lines: LineItem, **changed: Any) -> Invoice:
     return draft(n, *lines, **changed).finalized(
-        number=f"IW-2026-{n:06d}", issued_at=AT, due_at=AT + 14 * DAY, balance=eur(0)
+        number=f"IW-2026-{n:06d}",
+        issued_at=AT,
+        due_at=AT + 14 * DAY,
+        balance=eur(0),
+        seller=ENTITY,
+        buyer=customer().buyer,
     )
 
 

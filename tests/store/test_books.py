@@ -162,6 +162,8 @@ class TestInvoices:
             for changed in (
                 replace(paid, lines=(s.line(5_01),)),
                 replace(paid, due_at=s.AT),
+                replace(paid, seller=replace(s.ENTITY, legal_name="Another Ltd")),
+                replace(paid, buyer=s.customer(name="Another").buyer),
                 replace(paid, period=Period(s.JANUARY.starts_on, s.JANUARY.starts_on)),
             ):
                 with pytest.raises(InvalidState):
@@ -207,10 +209,14 @@ class TestInvoices:
         assert sorted(given) == [f"IW-2026-{n:06d}" for n in range(1, 21)]
         async with open_books() as books:
             assert await books.invoices.next_number(s.ENTITY, 2027) == "IW-2027-000001"
-            assert (
-                await books.invoices.next_number(replace(s.ENTITY, key="spa", invoice_prefix="SP"), 2026)
-                == "SP-2026-000001"
-            )
+            spa = replace(s.ENTITY, invoice_prefix="SP")
+            assert await books.invoices.next_number(spa, 2026) == "SP-2026-000001"
+
+    async def test_numbers_go_on_when_the_seller_is_renamed(self, open_books: OpenBooks):
+        async with open_books() as books:
+            renamed = replace(s.ENTITY, key="iron", legal_name="Iron Works and Sons Ltd")
+            given = [await books.invoices.next_number(seller, 2026) for seller in (s.ENTITY, renamed)]
+        assert given == ["IW-2026-000001", "IW-2026-000002"]
 
     async def test_what_was_billed_of_usage_is_kept_per_part_and_charge(self, open_books: OpenBooks):
         await sold(open_books)

@@ -1,10 +1,12 @@
 """Each invariant catches the fault it is there for, and says nothing of books that are right."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 from sqlalchemy import text
 
+from domain.catalog import Entity
 from domain.invoice import Invoice, LineKind
 from domain.ledger import invoice_posting, payment_posting
 from domain.payment import PaymentState
@@ -16,10 +18,12 @@ from tests.store import samples as s
 PAYMENT = s.payment(1, state=PaymentState.SUCCEEDED)
 
 
-async def issued(books, n: int, *lines, **changed) -> Invoice:
+async def issued(books, n: int, *lines, entity: Entity = s.ENTITY, **changed) -> Invoice:
     """An invoice that came about the proper way."""
-    number = await books.invoices.next_number(s.ENTITY, 2026)
-    invoice = s.draft(n, *lines, **changed).finalized(number=number, issued_at=s.AT, due_at=s.AT, balance=s.eur(0))
+    number = await books.invoices.next_number(entity, 2026)
+    invoice = s.draft(n, *lines, **changed).finalized(
+        number=number, issued_at=s.AT, due_at=s.AT, balance=s.eur(0), seller=entity, buyer=s.customer().buyer
+    )
     await books.invoices.put(invoice)
     await books.ledger.post(invoice_posting(invoice))
     return invoice
@@ -100,6 +104,11 @@ FAULTS = {
         "UPDATE invoice_counters SET last = 3",
         "DELETE FROM invoice_counters",
         "UPDATE invoices SET number = NULL WHERE id = 'inv_2'",
+        "UPDATE invoice_counters SET prefix = 'IX'",
+    ],
+    "a finalized invoice names its seller and its buyer": [
+        "UPDATE invoices SET seller = NULL WHERE id = 'inv_2'",
+        "UPDATE invoices SET buyer = NULL WHERE id = 'inv_1'",
     ],
     "an open invoice with money due has an open collection, and a closed one has none": [
         "DELETE FROM collections WHERE invoice_id = 'inv_2'",
@@ -155,6 +164,16 @@ FAULTS = {
         "UPDATE invoice_lines SET amount_minor = 1 WHERE charge = 'court'",
     ],
 }
+
+
+async def test_numbers_under_another_prefix_and_back_leave_no_gap(engine, open_books: OpenBooks):
+    async with open_books() as books:
+        await books.collections.put(s.collection(3))
+        await issued(books, 3, entity=replace(s.ENTITY, invoice_prefix="IX"))
+        await books.collections.put(s.collection(4))
+        back = await issued(books, 4)
+    assert back.number == "IW-2026-000003"
+    assert await violations(engine) == []
 
 
 async def test_right_books_violate_nothing(engine):

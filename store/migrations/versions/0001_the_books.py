@@ -172,6 +172,8 @@ CREATE TABLE invoices (
     amount_due_minor bigint NOT NULL,
     amount_paid_minor bigint NOT NULL,
     taxes jsonb NOT NULL,
+    seller jsonb,
+    buyer jsonb,
     seq bigint GENERATED ALWAYS AS IDENTITY UNIQUE
 );
 CREATE INDEX ON invoices (customer_id);
@@ -195,10 +197,10 @@ CREATE TABLE invoice_lines (
     PRIMARY KEY (invoice_id, position)
 );
 CREATE TABLE invoice_counters (
-    entity varchar NOT NULL,
+    prefix varchar NOT NULL,
     year integer NOT NULL,
     last integer NOT NULL,
-    PRIMARY KEY (entity, year)
+    PRIMARY KEY (prefix, year)
 );
 CREATE TABLE payments (
     id varchar PRIMARY KEY,
