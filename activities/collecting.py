@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 
 from temporalio import activity
 
+from activities import recording
 from activities.ports import (
-    Books,
     Clock,
     Intent,
     Lifecycles,
@@ -21,13 +21,11 @@ from activities.ports import (
     ProviderRejected,
     ProviderUnavailable,
 )
-from domain.audit import AuditEvent
 from domain.customer import Customer
 from domain.dunning import Action, ActionKind, Collection, CollectionState
 from domain.ids import derived_id
-from domain.invoice import Invoice
-from domain.ledger import payment_posting, write_off_posting
-from domain.payment import CANCELED, Decline, Payment, PaymentState, classify
+from domain.payment import UNUSABLE_METHOD, WRONG_REQUEST, Payment, PaymentState
+from domain.subscription import SubscriptionState
 
 KEYS_ARE_GOOD_FOR = timedelta(hours=23)
 ASK_AT_MOST = 6
@@ -95,24 +93,23 @@ class CollectingActivities:
 
     @activity.defn
     async def look_up(self, command: LookUp) -> Collection:
-        """Read what we wait for at the provider and record it; otherwise answer the collection as it is recorded.
+        """Ask the provider, where its answer is wanted by now, and record it; else answer the collection as it is recorded.
 
         Idempotent: recording a known outcome again changes nothing.
         """
         async with self._open_books() as books:
             collection = await books.collections.get(command.invoice_id)
             attempts = await books.payments.of_invoice(command.invoice_id)
-        if not collection.is_open or not attempts or attempts[-1].state in FINAL:
+        if not collection.is_open or collection.read_at is None or collection.read_at > command.at:
             return collection
-        payment = attempts[-1]
         # What was heard now is no older than what we wait for.
         at = max(command.at, collection.since)
-        if payment.intent_ref is None:
-            return await self._never_happened(payment, at)
-        intent = await self._payments.read_intent(intent_ref=payment.intent_ref)
-        if _never_executed(payment, intent, attempts):
-            return await self._never_happened(payment, at)
-        return await self._record(payment, intent, at)
+        if attempts and attempts[-1].intent_ref is not None:
+            intent = await self._payments.read_intent(intent_ref=attempts[-1].intent_ref)
+            return await self._heard(attempts, intent, at)
+        if attempts and attempts[-1].state not in FINAL:
+            return await self._never_happened(attempts[-1], at)
+        return await self._looked(command.invoice_id, at)
 
     @activity.defn
     async def act(self, command: Act) -> Collection:
@@ -122,28 +119,36 @@ class CollectingActivities:
         """
         action = command.action
         async with self._open_books() as books:
-            collection = await books.collections.lock(command.invoice_id)
-            if collection.next_action == action:
-                collection = await _acted(books, collection, action)
-            customer = await books.customers.get(collection.customer_id)
-            invoice = await books.invoices.get(command.invoice_id)
-        await self._told(collection, action, customer, invoice)
+            collection = await books.collections.get(command.invoice_id)
+        if collection.next_action == action:
+            collection = await self._acted(collection, action)
+        if action.kind is ActionKind.WRITE_OFF and collection.state is CollectionState.WRITTEN_OFF:
+            await self._ended(collection, action.at)
         return collection
 
-    async def _told(self, collection: Collection, action: Action, customer: Customer, invoice: Invoice) -> None:
-        if action.kind is ActionKind.REMIND and collection.is_open and customer.email:
-            await self._reminded(customer.email, action, invoice)
-        written_off = action.kind is ActionKind.WRITE_OFF and collection.state is CollectionState.WRITTEN_OFF
-        if written_off and collection.policy.on_write_off == "cancel":
-            await self._lifecycles.cancel_subscription(
-                collection.subscription_id, cause=f"write-off/{invoice.id}", at=action.at
-            )
+    async def _acted(self, collection: Collection, action: Action) -> Collection:
+        mail = await self._reminded(collection, action) if action.kind is ActionKind.REMIND else ""
+        faster = await self._given_up(collection, action.at) if action.kind is ActionKind.WRITE_OFF else None
+        if faster is not None:
+            return faster
+        async with self._open_books() as books:
+            collection = await books.collections.lock(collection.invoice_id)
+            if collection.next_action != action:
+                return collection
+            if action.kind is ActionKind.REMIND:
+                return await recording.reminded(books, collection, action, mail)
+            return await recording.ACTS[action.kind](books, collection, action)
 
-    async def _reminded(self, address: str, action: Action, invoice: Invoice) -> None:
+    async def _reminded(self, collection: Collection, action: Action) -> str:
         """Send the reminder; a mail that cannot be sent is given up in the end, so that it never holds up money."""
+        async with self._open_books() as books:
+            customer = await books.customers.get(collection.customer_id)
+            invoice = await books.invoices.get(collection.invoice_id)
+        if not customer.email:
+            return "no address"
         try:
             await self._mail.send(
-                to=address,
+                to=customer.email,
                 template="payment_reminder",
                 facts={
                     "invoice": invoice.number or "",
@@ -156,33 +161,55 @@ class CollectingActivities:
             if isinstance(trouble, ProviderUnavailable) and activity.info().attempt < ASK_AT_MOST:
                 raise
             activity.logger.warning("reminder_not_sent %s %s", invoice.id, type(trouble).__name__)
+            return "failed"
+        return "sent"
+
+    async def _given_up(self, collection: Collection, at: datetime) -> Collection | None:
+        """Make sure that no money comes for what is written off next. Where money was faster, the collection with it."""
+        async with self._open_books() as books:
+            attempts = await books.payments.of_invoice(collection.invoice_id)
+        ref = attempts[-1].intent_ref if attempts else None
+        if ref is None:
+            return None
+        try:
+            intent = await self._payments.cancel_intent(intent_ref=ref, key=f"cx:{ref}")
+        except ProviderRejected as rejected:
+            activity.logger.warning("intent_not_cancelled %s %s", ref, rejected)
+            return None
+        if intent.state is PaymentState.FAILED:
+            return None
+        return await self._heard(attempts, intent, at)
+
+    async def _ended(self, collection: Collection, at: datetime) -> None:
+        """End the subscription whose invoice is written off, where the policy says so."""
+        async with self._open_books() as books:
+            subscription = await books.subscriptions.get(collection.subscription_id)
+        if collection.policy.on_write_off == "cancel" and subscription.state is not SubscriptionState.ENDED:
+            cause = f"write-off/{collection.invoice_id}"
+            await self._lifecycles.cancel_subscription(subscription, cause=cause, at=at)
 
     async def _charge(self, command: ChargeInvoice) -> Collection:
+        attempt, at = command.attempt, command.at
         async with self._open_books() as books:
             collection = await books.collections.lock(command.invoice_id)
-            if not collection.is_open or collection.attempts >= command.attempt:
+            if not collection.is_open or collection.attempts >= attempt:
                 return collection
-            payment, customer = await _written_ahead(books, collection, command)
+            payment, customer = await recording.written_ahead(books, collection, attempt=attempt, at=at)
             if payment is None:
-                collection = collection.unchargeable(command.at)
-                await books.collections.put(collection)
-                await books.audit.add(
-                    _event("collection.no_payment_method", collection, command.at, str(command.attempt))
-                )
-                return collection
+                return await recording.unchargeable(books, collection, attempt=attempt, at=at)
         try:
             payment = await self._with_intent(payment, customer)
             intent = await self._confirmed(payment)
         except (ProviderUnavailable, OutcomeUnknown) as trouble:
             if activity.info().attempt < ASK_AT_MOST:
                 raise
-            return await self._unheard(payment, trouble, command.at)
+            activity.logger.warning("charge_unheard %s %s", payment.id, type(trouble).__name__)
+            intent = Intent(ref=payment.intent_ref or "", state=PaymentState.UNKNOWN)
         except ProviderRejected as rejected:
-            intent = Intent(
-                ref=payment.intent_ref or "", state=PaymentState.FAILED, decline=Decline(code="payment_method_unusable")
-            )
             activity.logger.warning("charge_rejected %s %s", payment.id, rejected)
-        return await self._record(payment, intent, command.at)
+            why = UNUSABLE_METHOD if rejected.of_method else WRONG_REQUEST
+            intent = Intent(ref=payment.intent_ref or "", state=PaymentState.FAILED, decline=why)
+        return await self._record(payment, intent, at)
 
     async def _with_intent(self, payment: Payment, customer: Customer) -> Payment:
         """The invoice's one intent, made unconfirmed before any money is asked for."""
@@ -214,67 +241,61 @@ class CollectingActivities:
             intent_ref=payment.intent_ref, method_ref=payment.method, key=f"cf:{payment.intent_ref}:{payment.attempt}"
         )
 
-    async def _unheard(self, payment: Payment, trouble: Exception, at: datetime) -> Collection:
-        """The provider stayed silent: the attempt is unknown, and is read until it is known."""
-        activity.logger.warning("charge_unheard %s %s", payment.id, type(trouble).__name__)
-        intent = Intent(ref=payment.intent_ref or "", state=PaymentState.UNKNOWN)
+    async def _heard(self, attempts: tuple[Payment, ...], intent: Intent, at: datetime) -> Collection:
+        """What the provider says of the last attempt, or of one that the customer has made since, on its own screen."""
+        payment = attempts[-1]
+        if payment.state in FINAL:
+            if not _moved_on(intent, attempts):
+                return await self._looked(payment.invoice_id, at)
+            attempt = payment.attempt + 1
+            payment = replace(
+                payment,
+                id=derived_id("pay", at, payment.invoice_id, str(attempt)),
+                attempt=attempt,
+                at=at,
+                sent_at=at,
+                state=PaymentState.PENDING,
+            )
+        elif payment.state is not PaymentState.REQUIRES_ACTION and _never_executed(payment, intent, attempts):
+            return await self._never_happened(payment, at)
         return await self._record(payment, intent, at)
+
+    async def _looked(self, invoice_id: str, at: datetime) -> Collection:
+        async with self._open_books() as books:
+            collection = (await books.collections.lock(invoice_id)).looked(at)
+            await books.collections.put(collection)
+        return collection
 
     async def _never_happened(self, payment: Payment, at: datetime) -> Collection:
         async with self._open_books() as books:
             collection = await books.collections.lock(payment.invoice_id)
-            if collection.state is CollectionState.PROCESSING:
+            if collection.in_flight:
                 collection = collection.not_executed(at)
                 await books.payments.put(replace(payment, state=PaymentState.FAILED, decline_code="not_executed"))
-                await books.collections.put(collection)
+            else:
+                collection = collection.looked(at)
+            await books.collections.put(collection)
         return collection
 
     async def _record(self, payment: Payment, intent: Intent, at: datetime) -> Collection:
-        """What came of the attempt, everywhere at once."""
+        """Write down what came of the attempt, unless that is known, or nothing did."""
         async with self._open_books() as books:
             collection = await books.collections.lock(payment.invoice_id)
             known = await books.payments.get(payment.id)
             if known is not None and known.state in FINAL:
                 return collection
-            first_answer = collection.attempts < payment.attempt
-            if not first_answer and known is not None and known.state is intent.state:
-                return collection
-            return await _recorded(books, collection, payment, intent, at, first_answer=first_answer)
+            is_news = known is None or intent.state not in {known.state, PaymentState.PENDING}
+            if collection.attempts < payment.attempt or is_news:
+                return await recording.outcome(books, collection, payment, intent, at)
+            collection = collection.looked(at)
+            await books.collections.put(collection)
+        return collection
 
 
-async def _written_ahead(
-    books: Books, collection: Collection, command: ChargeInvoice
-) -> tuple[Payment | None, Customer]:
-    """The attempt's row, as it was first written; None when the customer has nothing to charge."""
-    customer = await books.customers.get(collection.customer_id)
-    attempts = await books.payments.of_invoice(command.invoice_id)
-    mine = next((payment for payment in attempts if payment.attempt == command.attempt), None)
-    if mine is not None:
-        return mine, customer
-    if customer.payment_method is None:
-        return None, customer
-    invoice = await books.invoices.get(command.invoice_id)
-    payment = Payment(
-        id=derived_id("pay", command.at, command.invoice_id, str(command.attempt)),
-        invoice_id=command.invoice_id,
-        customer_id=customer.id,
-        attempt=command.attempt,
-        amount=invoice.outstanding,
-        method=customer.payment_method,
-        method_label=customer.method_label,
-        at=command.at,
-        intent_ref=_reusable_intent(attempts, invoice),
-    )
-    await books.payments.put(payment)
-    return payment, customer
-
-
-def _reusable_intent(attempts: tuple[Payment, ...], invoice: Invoice) -> str | None:
-    """The invoice's intent, unless it was cancelled or asks for another amount than is outstanding now."""
-    last = attempts[-1] if attempts else None
-    if last is None or last.decline_code == CANCELED.code or last.amount != invoice.outstanding:
-        return None
-    return last.intent_ref
+def _moved_on(intent: Intent, attempts: tuple[Payment, ...]) -> bool:
+    """Whether money moves, or has moved, by a charge that none of our attempts made."""
+    moves = intent.state in {PaymentState.SUCCEEDED, PaymentState.PROCESSING}
+    return moves and intent.charge_ref not in {attempt.charge_ref for attempt in attempts}
 
 
 def _never_executed(payment: Payment, intent: Intent, attempts: tuple[Payment, ...]) -> bool:
@@ -282,74 +303,3 @@ def _never_executed(payment: Payment, intent: Intent, attempts: tuple[Payment, .
     seen = {earlier.charge_ref for earlier in attempts[:-1]}
     unmoved = intent.state in {PaymentState.PENDING, PaymentState.FAILED}
     return unmoved and (intent.charge_ref is None or intent.charge_ref in seen)
-
-
-async def _recorded(
-    books: Books, collection: Collection, payment: Payment, intent: Intent, at: datetime, *, first_answer: bool
-) -> Collection:
-    decline = intent.decline
-    code = (decline.decline_code or decline.code) if decline else None
-    payment = replace(payment, state=intent.state, charge_ref=intent.charge_ref, decline_code=code)
-    told = collection.attempted if first_answer else collection.resolved
-    collection = told(intent.state, classify(decline) if decline else None, code, at)
-    await books.payments.put(payment)
-    await books.collections.put(collection)
-    events = [_payment_event(payment, collection, at)]
-    if intent.state is PaymentState.SUCCEEDED:
-        invoice = (await books.invoices.lock(payment.invoice_id)).paid_with(payment.amount, at)
-        await books.invoices.put(invoice)
-        await books.ledger.post(payment_posting(payment, at))
-        await books.entitlements.restore(invoice.id, at)
-        events += [_event("invoice.paid", collection, at, invoice.number or "")]
-    await books.audit.add(*events)
-    return collection
-
-
-async def _acted(books: Books, collection: Collection, action: Action) -> Collection:
-    after = collection.acted(action)
-    events = {
-        ActionKind.REMIND: "collection.reminded",
-        ActionKind.SUSPEND: "entitlement.suspended",
-        ActionKind.MARK_STUCK: "collection.stuck",
-        ActionKind.WRITE_OFF: "invoice.written_off",
-    }
-    if action.kind is ActionKind.SUSPEND:
-        await books.entitlements.suspend(collection.subscription_id, collection.invoice_id, action.at)
-    if action.kind is ActionKind.WRITE_OFF:
-        invoice = await books.invoices.lock(collection.invoice_id)
-        await books.ledger.post(write_off_posting(invoice, action.at))
-        await books.invoices.put(invoice.written_off())
-        await books.entitlements.restore(invoice.id, action.at)
-    await books.collections.put(after)
-    if action.kind in events:
-        await books.audit.add(_event(events[action.kind], after, action.at, action.at.isoformat()))
-    return after
-
-
-def _event(type_: str, collection: Collection, at: datetime, cause: str) -> AuditEvent:
-    return AuditEvent(
-        type=type_,
-        cause=f"{collection.invoice_id}/{cause}",
-        at=at,
-        customer_id=collection.customer_id,
-        subject=collection.invoice_id,
-        subscription_id=collection.subscription_id,
-        data={"state": collection.state, "stuck_reason": collection.stuck_reason or ""},
-    )
-
-
-def _payment_event(payment: Payment, collection: Collection, at: datetime) -> AuditEvent:
-    return AuditEvent(
-        type=f"payment.{payment.state}",
-        cause=payment.id,
-        at=at,
-        customer_id=payment.customer_id,
-        subject=payment.id,
-        subscription_id=collection.subscription_id,
-        data={
-            "invoice": payment.invoice_id,
-            "amount": payment.amount.text,
-            "attempt": str(payment.attempt),
-            "decline_code": payment.decline_code or "",
-        },
-    )

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from temporalio import activity
 
-from activities.billing import bill
+from activities.billing import bill, unsettled
 from activities.ports import Books, Lifecycles, OpenBooks, ProviderUnavailable, ProvisioningTarget
 from domain.audit import AuditEvent
 from domain.dunning import Collection
@@ -146,8 +146,7 @@ class OrderingActivities:
             else:
                 assert order.subscription_id is not None
                 subscription = await books.subscriptions.get(order.subscription_id)
-                waiting = await books.collections.open_of(order.customer_id)
-                collection = next((c for c in waiting if c.subscription_id == subscription.id and not c.attempts), None)
+                collection = await unsettled(books, subscription)
         if subscription.state is not SubscriptionState.ENDED:
             await self._lifecycles.start_subscription(subscription, collection)
         return order

@@ -36,7 +36,14 @@ class OutcomeUnknown(Exception):
 
 
 class ProviderRejected(Exception):
-    """The provider will never carry this request out as it is (an unknown method, a malformed request)."""
+    """The provider will never carry this request out as it is.
+
+    `of_method`: for the payment method it names, which another may mend; else the request is at fault, and that is ours.
+    """
+
+    def __init__(self, message: str, *, of_method: bool = False) -> None:
+        super().__init__(message)
+        self.of_method = of_method
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +176,7 @@ class Entitlements(Protocol):
         ...
 
     async def end(self, subscription_id: str, at: datetime) -> None:
-        """Whatever the subscription gives beyond `at` ends at `at`."""
+        """Whatever the subscription gives beyond `at` ends at `at`, and so does every suspension of it."""
         ...
 
     async def suspend(self, subscription_id: str, invoice_id: str, at: datetime) -> None:
@@ -309,7 +316,7 @@ class Lifecycles(Protocol):
         """Provision and complete `order`."""
         ...
 
-    async def start_subscription(self, subscription: Subscription, unsettled: Collection | None) -> None:
+    async def start_subscription(self, subscription: Subscription, unsettled: Collection | None = None) -> None:
         """Run `subscription`; `unsettled` is an invoice of its that is still to be charged."""
         ...
 
@@ -321,8 +328,8 @@ class Lifecycles(Protocol):
         """What is recorded of it changed at `at`: look again. One that does not run is started."""
         ...
 
-    async def cancel_subscription(self, subscription_id: str, cause: str, at: datetime) -> None:
-        """End it at `at`. Fine when it has ended."""
+    async def cancel_subscription(self, subscription: Subscription, cause: str, at: datetime) -> None:
+        """End it at `at`. One that does not run is started."""
         ...
 
 

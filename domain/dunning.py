@@ -3,9 +3,10 @@
     open ──charge──> paid
       └─soft decline─> retrying ──retries used up──┐
       └─hard decline, no method, authentication────┴─> awaiting_customer ──stuck_after──> stuck
-    a bank that takes its days: processing            any open one: write_off_after ──> written_off
+    a bank that takes its days: processing            any other open one: write_off_after ──> written_off
 
 `next_action` says what time alone will do next, and when; `attempted`, `method_changed`, `acted` return the next Collection.
+While money is on its way nobody is reminded, nothing is suspended, nothing is written off: that waits for the bank's word.
 The first charge is at issue when `net_days` is 0, else when due; each retry counts from the failure before it; reminders,
 suspension and write-off count from the due instant (contract section 6).
 """
@@ -23,7 +24,8 @@ from domain.waiting import Party, Waiting
 PROCESSING_LIMIT = timedelta(days=7)
 UNKNOWN_LIMIT = timedelta(minutes=5)
 POLL_AFTER = timedelta(minutes=15)
-POLL_EVERY = timedelta(hours=1)
+POLL_AT_LEAST = timedelta(hours=1)
+POLL_AT_MOST = timedelta(days=1)
 
 
 class CollectionState(StrEnum):
@@ -62,6 +64,12 @@ class StuckReason(StrEnum):
     PROCESS_FAILING = "process_failing"
 
 
+# The money may be on its way.
+_IN_FLIGHT = frozenset({StuckReason.PROCESSING_TOO_LONG, StuckReason.UNKNOWN_OUTCOME})
+# What may come to an end at the provider without us: it is read now and then, for its webhook may be lost.
+_READ = _IN_FLIGHT | {StuckReason.AUTHENTICATION_REQUIRED}
+
+
 class ActionKind(StrEnum):
     """What time alone can do to a collection. In this order where several fall on one instant."""
 
@@ -86,8 +94,8 @@ class Collection:
     """The collection of one invoice. The policy travels with it, so a changed default never changes a running one.
 
     `attempts` counts charges tried, `retries_used` those taken from the policy's schedule. `charge_at` is when the next charge
-    is due, None when nothing is scheduled; then `cause` says why, and `since` since when. `read_at` is when an outcome that
-    we wait for is looked up. `reminded_until` is the due instant of the last reminder. All instants UTC.
+    is due, None when nothing is scheduled; then `cause` says why, and `since` since when. `read_at` is when the provider is
+    asked what became of the money. `reminded_until` is the instant up to which reminders are done with. All instants UTC.
     """
 
     invoice_id: str
@@ -113,6 +121,11 @@ class Collection:
     def is_open(self) -> bool:
         """Whether money is still to come."""
         return self.state not in CLOSED_STATES
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether money was asked for and may be on its way: it is not asked for again, and not given up."""
+        return self.cause in _IN_FLIGHT
 
     @property
     def retries_left(self) -> int:
@@ -158,8 +171,14 @@ class Collection:
     def resolved(
         self, outcome: PaymentState, decline: DeclineClass | None, code: str | None, at: datetime
     ) -> "Collection":
-        """What the last charge came to is known (better than before): nobody looks for what was open any more."""
-        known = replace(self, read_at=None, cause=None, stuck_reason=None)
+        """What the last charge came to is known (better than before). Reminders of the time in flight are never sent."""
+        known = replace(
+            self,
+            read_at=None,
+            cause=None,
+            stuck_reason=None,
+            reminded_until=at if self.in_flight else self.reminded_until,
+        )
         match outcome:
             case PaymentState.SUCCEEDED:
                 return known.paid(at)
@@ -174,7 +193,26 @@ class Collection:
 
     def not_executed(self, at: datetime) -> "Collection":
         """The provider has no trace of the last attempt: no money was asked for, so it is asked for now."""
-        return replace(self, state=CollectionState.OPEN, charge_at=at, read_at=None, cause=None, since=at)
+        return replace(
+            self,
+            state=CollectionState.OPEN,
+            charge_at=at,
+            read_at=None,
+            cause=None,
+            stuck_reason=None,
+            reminded_until=at,
+            since=at,
+        )
+
+    def told(self, at: datetime) -> "Collection":
+        """The provider says that something happened: it is asked at once."""
+        return replace(self, read_at=min(at, self.read_at or at)) if self.is_open else self
+
+    def looked(self, at: datetime) -> "Collection":
+        """The provider was asked at `at` and had nothing new to say: when it is asked again, the longer the rarer."""
+        if self.cause not in _READ:
+            return replace(self, read_at=None)
+        return replace(self, read_at=at + min(max(at - self.since, POLL_AT_LEAST), POLL_AT_MOST))
 
     def unchargeable(self, at: datetime) -> "Collection":
         """A charge was due, but the customer has no payment method: nothing was tried."""
@@ -185,12 +223,13 @@ class Collection:
 
         While the outcome of a charge is open, stuck or not, the money is not asked for a second time.
         """
-        if self.state not in {CollectionState.AWAITING_CUSTOMER, CollectionState.STUCK} or self.read_at:
+        if self.state not in {CollectionState.AWAITING_CUSTOMER, CollectionState.STUCK} or self.in_flight:
             return self
         return replace(
             self,
             state=CollectionState.OPEN,
             charge_at=max(at, self.first_charge_at),
+            read_at=None,
             cause=None,
             stuck_reason=None,
             since=at,
@@ -216,12 +255,13 @@ class Collection:
                 return replace(self, state=CollectionState.STUCK, stuck_reason=self.cause, since=action.at)
             case ActionKind.WRITE_OFF:
                 return self._closed(CollectionState.WRITTEN_OFF, action.at)
-            case ActionKind.READ:
-                return replace(self, read_at=action.at + POLL_EVERY)
-            case ActionKind.CHARGE:
-                raise ValueError("a charge is told by its outcome")
+            case ActionKind.CHARGE | ActionKind.READ:
+                raise ValueError(f"a {action.kind} is told by its outcome")
 
     def _declined(self, decline: DeclineClass, code: str | None, at: datetime) -> "Collection":
+        if decline is DeclineClass.US:
+            stuck = StuckReason.PROCESS_FAILING
+            return replace(self, state=CollectionState.STUCK, cause=stuck, stuck_reason=stuck, since=at)
         if not decline.is_soft:
             cause = (
                 StuckReason.AUTHENTICATION_REQUIRED
@@ -256,7 +296,8 @@ class Collection:
         )
 
     def _blocked(self, cause: StuckReason, at: datetime) -> "Collection":
-        return replace(self, state=CollectionState.AWAITING_CUSTOMER, cause=cause, since=at)
+        read_at = at + POLL_AFTER if cause in _READ else None
+        return replace(self, state=CollectionState.AWAITING_CUSTOMER, cause=cause, read_at=read_at, since=at)
 
     def _in_flight(self, cause: StuckReason, at: datetime) -> "Collection":
         """Asked, and not answered yet: look again until it is known; never ask for the money a second time."""
@@ -269,13 +310,16 @@ class Collection:
             actions.append(Action(kind=ActionKind.CHARGE, at=self.charge_at))
         if self.read_at:
             actions.append(Action(kind=ActionKind.READ, at=self.read_at))
-        actions += [Action(kind=ActionKind.REMIND, at=at) for at in self._reminders()[:1]]
-        if self.policy.suspend_after is not None and not self.suspended:
-            actions.append(Action(kind=ActionKind.SUSPEND, at=self.due_at + self.policy.suspend_after))
         if self.cause and self.state is not CollectionState.STUCK:
             actions.append(Action(kind=ActionKind.MARK_STUCK, at=self.since + self._patience()))
+        if self.in_flight:
+            return actions
+        actions += [Action(kind=ActionKind.REMIND, at=at) for at in self._reminders()[:1]]
+        if self.policy.suspend_after is not None and not self.suspended:
+            actions.append(Action(kind=ActionKind.SUSPEND, at=max(self.due_at + self.policy.suspend_after, self.since)))
         if self.policy.write_off_after is not None:
-            actions.append(Action(kind=ActionKind.WRITE_OFF, at=self.due_at + self.policy.write_off_after))
+            at = max(self.due_at + self.policy.write_off_after, self.since)
+            actions.append(Action(kind=ActionKind.WRITE_OFF, at=at))
         return actions
 
     def _patience(self) -> timedelta:

@@ -34,7 +34,7 @@ class DeclineClass(StrEnum):
     """What a decline asks for next. The first four are known practice of card networks (docs/algorithms/dunning).
 
     NEVER ask this method again · CUSTOMER must change something first · SOON is within hours · TIMED within days ·
-    AMBIGUOUS few tries, widely spaced.
+    AMBIGUOUS few tries, widely spaced · US: the request itself is wrong, no customer can mend it.
     """
 
     NEVER = "never"
@@ -42,6 +42,7 @@ class DeclineClass(StrEnum):
     SOON = "soon"
     TIMED = "timed"
     AMBIGUOUS = "ambiguous"
+    US = "us"
 
     @property
     def is_soft(self) -> bool:
@@ -62,6 +63,10 @@ class Decline:
 
 CANCELED = Decline(code="canceled")
 """Nobody declined: the intent was given up, and can never collect again."""
+UNUSABLE_METHOD = Decline(code="payment_method_unusable")
+"""The provider does not take the payment method, now or ever."""
+WRONG_REQUEST = Decline(code="request_rejected")
+"""The provider does not take the request, whatever the method: an amount too small, a currency it does not know."""
 
 # Visa's category 1: the issuer will never approve. One more try is a fee.
 _NETWORK_NEVER = frozenset("04 07 12 14 15 41 43 46 57 R0 R1 R3".split())
@@ -99,6 +104,7 @@ _CODES = {
         insufficient_funds card_velocity_exceeded withdrawal_count_limit_exceeded card_decline_rate_limit_exceeded""",
     DeclineClass.AMBIGUOUS: """
         do_not_honor generic_decline call_issuer no_action_taken not_permitted service_not_allowed""",
+    DeclineClass.US: "request_rejected",
 }
 _BY_CODE = {code: decline_class for decline_class, codes in _CODES.items() for code in codes.split()}
 

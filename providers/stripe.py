@@ -282,5 +282,6 @@ def _translated(error: stripe.StripeError, unheard: type[Exception]) -> Exceptio
     if status in {401, 403, 409, 429} or isinstance(error, stripe.RateLimitError):
         return ProviderUnavailable(label)
     if 400 <= status < 500:
-        return ProviderRejected(f"{label}: {error.user_message}")
+        about = f"{getattr(error.error, 'param', None) or ''} {code or ''}"
+        return ProviderRejected(f"{label}: {error.user_message}", of_method="payment_method" in about)
     return unheard(label)

@@ -66,6 +66,11 @@ _RESTORE = (
     .where(_SHUT.c.invoice_id == parameter("invoice"), _SHUT.c.ends_at.is_(None))
     .values(ends_at=parameter("at"))
 )
+_LIFT = (
+    update(_SHUT)
+    .where(_SHUT.c.subscription_id == parameter("subscription"), _SHUT.c.ends_at.is_(None))
+    .values(ends_at=parameter("at"))
+)
 _SUSPENDED = text("""
     SELECT shut.subscription_id
       FROM suspensions shut JOIN subscriptions sold ON sold.id = shut.subscription_id
@@ -91,8 +96,9 @@ class PostgresEntitlements:
         return tuple(found.scalars())
 
     async def end(self, subscription_id: str, at: datetime) -> None:
-        """Whatever the subscription gives beyond `at` ends at `at`."""
+        """Whatever the subscription gives beyond `at` ends at `at`, and so does every suspension of it."""
         said = at.isoformat()
+        await self._connection.execute(_LIFT, {"subscription": subscription_id, "at": at})
         await self._connection.execute(_END, {"subscription_id": subscription_id, "at": at, "said": said})
 
     async def suspend(self, subscription_id: str, invoice_id: str, at: datetime) -> None:

@@ -67,11 +67,13 @@ _ACCESS = {
         SELECT held.id, runs.id AS subscription, held.ends_at, runs.ended_at
           FROM entitlements held JOIN subscriptions runs ON runs.id = held.subscription_id
          WHERE runs.state = 'ended' AND (held.ends_at IS NULL OR held.ends_at > runs.ended_at)""",
-    "a closed collection holds no suspension, and a suspending one does": """
+    "a closed collection holds no suspension, and one that suspends what still runs does": """
         SELECT collected.invoice_id, collected.state, collected.suspended, shut.starts_at
           FROM collections collected
+          JOIN invoices header ON header.id = collected.invoice_id
+          LEFT JOIN subscriptions runs ON runs.id = header.subscription_id
           LEFT JOIN suspensions shut ON shut.invoice_id = collected.invoice_id AND shut.ends_at IS NULL
-         WHERE (collected.suspended AND collected.state NOT IN ('paid', 'written_off'))
+         WHERE (collected.suspended AND collected.state NOT IN ('paid', 'written_off') AND runs.state <> 'ended')
                IS DISTINCT FROM (shut.invoice_id IS NOT NULL)""",
     "a suspension is held by a collection": """
         SELECT shut.invoice_id, shut.subscription_id FROM suspensions shut

@@ -8,9 +8,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from temporalio.client import Client, WorkflowUpdateFailedError
+from temporalio.client import Client, WithStartWorkflowOperation, WorkflowUpdateFailedError
 from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
-from temporalio.service import RPCError, RPCStatusCode
 
 from domain.dunning import Collection
 from domain.order import Order
@@ -49,16 +48,11 @@ class TemporalLifecycles:
             _attributes(order.customer_id, order.state),
         )
 
-    async def start_subscription(self, subscription: Subscription, unsettled: Collection | None) -> None:
+    async def start_subscription(self, subscription: Subscription, unsettled: Collection | None = None) -> None:
         """Run `subscription`."""
         await self._start(
             SubscriptionWorkflow.run,
-            SubscriptionRun(
-                subscription_id=subscription.id,
-                next_due_at=subscription.next_due_at,
-                unsettled=unsettled,
-                offset=self._offset,
-            ),
+            self._subscription_run(subscription, unsettled),
             names.subscription_workflow(subscription.id),
             _attributes(subscription.customer_id, subscription.state),
         )
@@ -85,19 +79,32 @@ class TemporalLifecycles:
             search_attributes=TypedSearchAttributes(list(_collection_attributes(collection))),
         )
 
-    async def cancel_subscription(self, subscription_id: str, cause: str, at: datetime) -> None:
-        """End it at `at`; one that is gone has ended already."""
-        handle = self._client.get_workflow_handle_for(
-            SubscriptionWorkflow.run, names.subscription_workflow(subscription_id)
+    async def cancel_subscription(self, subscription: Subscription, cause: str, at: datetime) -> None:
+        """End it at `at`. One that does not run is started."""
+        start: Any = WithStartWorkflowOperation(
+            SubscriptionWorkflow.run,
+            self._subscription_run(subscription),
+            id=names.subscription_workflow(subscription.id),
+            task_queue=self._task_queue,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            search_attributes=TypedSearchAttributes(list(_attributes(subscription.customer_id, subscription.state))),
         )
-        command = CancelSubscription(subscription_id=subscription_id, cause=cause, at=at)
+        command = CancelSubscription(subscription_id=subscription.id, cause=cause, at=at)
         try:
-            await handle.execute_update(SubscriptionWorkflow.cancel, command, id=cause)  # pyright: ignore[reportUnknownMemberType]
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise
+            client: Any = self._client
+            await client.execute_update_with_start_workflow(
+                SubscriptionWorkflow.cancel, command, start_workflow_operation=start, id=cause
+            )
         except WorkflowUpdateFailedError as error:
             raise error.cause from error
+
+    def _subscription_run(self, subscription: Subscription, unsettled: Collection | None = None) -> SubscriptionRun:
+        return SubscriptionRun(
+            subscription_id=subscription.id,
+            next_due_at=subscription.next_due_at,
+            unsettled=unsettled,
+            offset=self._offset,
+        )
 
     async def _start(self, run: Any, message: Any, id: str, attributes: Iterable[SearchAttributePair[Any]]) -> None:  # noqa: ANN401
         await self._client.start_workflow(

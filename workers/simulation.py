@@ -5,8 +5,9 @@
         ▼                                                 ▼
     API (in process) ──► real workflows ──► real activities ──► PostgreSQL, sandbox provider
 
-The driver goes from instant to instant. `reach` lets the server skip to an instant and returns when everything that is due by
-then is done: the books say what is due (every open thing has its `next_action_at`), so nothing is guessed from elapsed time.
+The driver goes from instant to instant: to the next one at which something is due, by the books (every open thing has its
+`next_action_at`) or at the sandbox, and on when all that is due is done. So nothing is guessed from elapsed time, and every
+clock stands where the story does.
 """
 
 import time
@@ -68,24 +69,35 @@ class Simulation:
         return self.world.engine
 
     async def reach(self, at: datetime) -> None:
-        """Come to `at` with all done that is due by then."""
-        left = at - self._offset - await self._env.get_current_time()
-        if left > timedelta(0):
-            await self._env.sleep(left)
-        self._clock.move_to(at)
-        await self.world.sandbox.tick()
-        await self.settle(at)
+        """Come to `at` with all done that is due by then, each thing at its own time."""
+        while (soonest := await self._soonest(at)) is not None:
+            await self._come_to(soonest)
+        await self._come_to(at)
 
     async def settle(self, at: datetime) -> None:
-        """Return when nothing that is due by `at` is left undone. Raises Stalled."""
+        """Return when nothing that is due by `at` is left undone, nor anything that it set going. Raises Stalled."""
         deadline = time.monotonic() + PATIENCE_S
         step = STEP
+        await self.world.sandbox.payments.idle()
         while due := await due_by(self.engine, at):
             if time.monotonic() > deadline:
                 raise Stalled(", ".join(f"{kind} {id_} was due at {when:%F %T}" for kind, id_, when in due[:5]))
             await self._env.sleep(step)
+            await self.world.sandbox.payments.idle()
             step = min(step * 2, timedelta(milliseconds=200))
-        await self.world.sandbox.payments.idle()
+
+    async def _soonest(self, at: datetime) -> datetime | None:
+        """The next instant up to `at` at which time alone has an effect."""
+        instants = [due.at for due in await due_by(self.engine, at)] + [self.world.sandbox.next_at]
+        return min((instant for instant in instants if instant and self.now < instant <= at), default=None)
+
+    async def _come_to(self, at: datetime) -> None:
+        left = at - self._offset - await self._env.get_current_time()
+        self._clock.move_to(at)
+        await self.world.sandbox.tick()
+        if left > timedelta(0):
+            await self._env.sleep(left)
+        await self.settle(at)
 
 
 @asynccontextmanager

@@ -39,12 +39,12 @@ class CollectionWorkflow:
         """One action after the other."""
         while self._collection.is_open:
             action = self._collection.next_action
-            if await until(action.at if action else None, self._offset, self._is_told, self._summary(action)):
-                await self._look_up()
-            elif action is not None and action.kind is ActionKind.CHARGE:
-                await self._charge(action)
+            await until(action.at if action else None, self._offset, self._is_told, self._summary(action))
+            if self._told_at is not None:
+                told_at, self._told_at = self._told_at, None
+                await self._look_up(told_at)
             elif action is not None:
-                await self._act(action)
+                await self._do(action)
             if workflow.info().is_continue_as_new_suggested():
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 workflow.continue_as_new(
@@ -62,6 +62,15 @@ class CollectionWorkflow:
         """The collection as this workflow sees it."""
         return self._collection
 
+    async def _do(self, action: Action) -> None:
+        match action.kind:
+            case ActionKind.CHARGE:
+                await self._charge(action)
+            case ActionKind.READ:
+                await self._look_up(action.at)
+            case _:
+                await self._act(action)
+
     async def _charge(self, action: Action) -> None:
         command = ChargeInvoice(
             invoice_id=self._collection.invoice_id, attempt=self._collection.attempts + 1, at=action.at
@@ -69,23 +78,12 @@ class CollectionWorkflow:
         self._now(await workflow.execute_activity_method(CollectingActivities.charge, command, **PROVIDER))
 
     async def _act(self, action: Action) -> None:
-        if action.kind is ActionKind.READ:
-            self._now(
-                await workflow.execute_activity_method(
-                    CollectingActivities.look_up,
-                    LookUp(invoice_id=self._collection.invoice_id, at=action.at),
-                    **PROVIDER,
-                )
-            )
-            if self._collection.next_action != action:
-                return
         command = Act(invoice_id=self._collection.invoice_id, action=action)
-        self._now(await workflow.execute_activity_method(CollectingActivities.act, command, **STORE))
+        options = PROVIDER if action.kind in {ActionKind.REMIND, ActionKind.WRITE_OFF} else STORE
+        self._now(await workflow.execute_activity_method(CollectingActivities.act, command, **options))
 
-    async def _look_up(self) -> None:
-        assert self._told_at is not None
-        command = LookUp(invoice_id=self._collection.invoice_id, at=self._told_at)
-        self._told_at = None
+    async def _look_up(self, at: datetime) -> None:
+        command = LookUp(invoice_id=self._collection.invoice_id, at=at)
         self._now(await workflow.execute_activity_method(CollectingActivities.look_up, command, **PROVIDER))
 
     def _now(self, collection: Collection) -> None:

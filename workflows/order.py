@@ -8,7 +8,7 @@ from temporalio import workflow
 from activities.ordering import CallBack, DoStep, OrderAt, OrderingActivities
 from domain.order import CALL_BACK_WITHIN, Order, OrderState, Step
 from workflows.inbox import Inbox
-from workflows.names import STATE, show
+from workflows.names import STATE, STUCK_SINCE, show
 from workflows.options import PROVIDER, STORE
 
 __all__ = ["CallBack", "OrderAt", "OrderRun", "OrderWorkflow"]
@@ -85,20 +85,33 @@ class OrderWorkflow:
                 )
                 return False
             return True
-        self._due = max(self._due, asked.command.at)
         if isinstance(asked.command, CallBack):
+            self._due = max(self._due, asked.command.at)
             await asked.answered_by(self._report(asked.command))
             return False
         asked.answers.append(self._order)
-        return self._order.state is not OrderState.WAITING
+        if self._order.state is OrderState.WAITING:
+            return False
+        self._due = max(self._due, asked.command.at)
+        return True
 
     async def _provision(self, step: Step) -> None:
         command = DoStep(order_id=self._order.id, step=step.name, attempt=step.attempts + 1, at=self._due)
-        self._order = await workflow.execute_activity_method(OrderingActivities.provision, command, **PROVIDER)
+        self._now(await workflow.execute_activity_method(OrderingActivities.provision, command, **PROVIDER))
 
     async def _report(self, command: CallBack) -> Order:
-        self._order = await workflow.execute_activity_method(OrderingActivities.call_back, command, **STORE)
+        self._now(await workflow.execute_activity_method(OrderingActivities.call_back, command, **STORE))
         return self._order
+
+    def _now(self, order: Order) -> None:
+        """Remember where it stands; one that is stuck, or no more, shows it to who searches."""
+        if (order.state is OrderState.STUCK) != (self._order.state is OrderState.STUCK):
+            since = order.changed_at if order.state is OrderState.STUCK else None
+            show(
+                STATE.value_set(order.state),
+                STUCK_SINCE.value_set(since) if since else STUCK_SINCE.value_unset(),
+            )
+        self._order = order
 
     async def _compensate(self) -> None:
         for step in self._order.to_undo:

@@ -26,7 +26,16 @@ class QuoteRun:
 
 # A workflow is started together with its offer; one whose offer never arrives must not stay.
 FIRST_COMMAND_WITHIN = timedelta(hours=1)
-Command = Offer | MoveQuote | AcceptQuote
+
+
+@dataclass(frozen=True, slots=True)
+class _Revision:
+    """An offer in place of the one that is there."""
+
+    offer: Offer
+
+
+Command = Offer | _Revision | MoveQuote | AcceptQuote
 
 
 @workflow.defn
@@ -68,7 +77,7 @@ class QuoteWorkflow:
     @workflow.update
     async def revise(self, command: Offer) -> Quote:
         """Replace the lines."""
-        return await self._inbox.ask(command)
+        return await self._inbox.ask(_Revision(command))
 
     @workflow.update
     async def move(self, command: MoveQuote) -> Quote:
@@ -86,10 +95,10 @@ class QuoteWorkflow:
                 quote = await workflow.execute_activity_method(QuotingActivities.accept, command, **STORE)
             case MoveQuote():
                 quote = await self._move(command)
-            case Offer() if self._quote is None:
-                quote = await workflow.execute_activity_method(QuotingActivities.offer, command, **STORE)
             case Offer():
-                quote = await workflow.execute_activity_method(QuotingActivities.revise, command, **STORE)
+                quote = await workflow.execute_activity_method(QuotingActivities.offer, command, **STORE)
+            case _Revision(offer):
+                quote = await workflow.execute_activity_method(QuotingActivities.revise, offer, **STORE)
         show(STATE.value_set(quote.state))
         return quote
 

@@ -10,7 +10,7 @@ Nothing here is imported by the product itself but by `workers`.
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -49,6 +49,12 @@ class Sandbox:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         await self._app(scope, receive, send)
+
+    @property
+    def next_at(self) -> datetime | None:
+        """When time alone has its next effect on payments, UTC."""
+        instants = (self.payments.account.next_at, self.payments.webhooks.next_at)
+        return min((datetime.fromtimestamp(at, UTC) for at in instants if at is not None), default=None)
 
     async def tick(self) -> None:
         """Let time have its effect. A server does so every second; a simulation, whenever its clock has moved."""

@@ -168,6 +168,11 @@ class Account:
 
     # What people and banks do in their own time
 
+    @property
+    def next_at(self) -> int | None:
+        """When the next bank answers, as a timestamp."""
+        return min((waiting["at"] for waiting in self._storage.all("settlement", "waiting")), default=None)
+
     def due(self) -> list[Json]:
         """The bank transfers whose time has come."""
         return [waiting for waiting in self._storage.all("settlement", "waiting") if waiting["at"] <= self._now()]

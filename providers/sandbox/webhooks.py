@@ -69,6 +69,12 @@ class Webhooks:
         """Whether anybody listens."""
         return self._target is not None
 
+    @property
+    def next_at(self) -> int | None:
+        """When the next one goes out, as a timestamp; None while they are held."""
+        waiting = [] if self._held else self._storage.all("delivery", "waiting")
+        return min((delivery["next_at"] for delivery in waiting), default=None)
+
     def enqueue(self, event: Json) -> None:
         """Let `event` go out at the next flush. Called within the transaction that made it."""
         if self._target is not None and event["type"] in SUBSCRIBED:

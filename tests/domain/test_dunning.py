@@ -60,6 +60,8 @@ def left_to_time(one: Collection, outcomes: str = "soft", until: timedelta = 400
         done.append((action.kind.value, action.at - NOON))
         if action.kind is CHARGE:
             one = tried(one, drawn.pop(0) if len(drawn) > 1 else drawn[0], action.at)
+        elif action.kind is READ:
+            one = one.looked(action.at)
         else:
             one = one.acted(action)
         assert len(done) < 200
@@ -116,7 +118,13 @@ class TestRetries:
         one = declined(collection(), decline=decline, code="try_again_later")
         assert (one.state, one.retries_used, one.last_decline) == (RETRYING, 1, "try_again_later")
 
-    @pytest.mark.parametrize("decline", [one for one in DeclineClass if not one.is_soft])
+    def test_do_not_follow_a_request_that_only_we_can_mend(self):
+        one = declined(collection(), decline=DeclineClass.US, code="request_rejected")
+        assert (one.state, one.stuck_reason, one.charge_at) == (STUCK, StuckReason.PROCESS_FAILING, None)
+        assert one.waiting is not None
+        assert one.waiting.on is Party.US
+
+    @pytest.mark.parametrize("decline", [DeclineClass.NEVER, DeclineClass.CUSTOMER])
     def test_do_not_follow_a_hard_one(self, decline: DeclineClass):
         one = declined(collection(), decline=decline, code="lost_card")
         assert (one.state, one.retries_used, one.cause) == (AWAITING, 0, StuckReason.HARD_DECLINE)
@@ -217,7 +225,7 @@ class TestStuck:
         one = tried(collection(rules), outcome)
         assert (one.cause, one.stuck_reason) == (reason, None)
         while one.next_action and one.next_action.kind is READ:
-            one = one.acted(one.next_action)
+            one = one.looked(one.next_action.at)
         assert due(one) == ("mark_stuck", after)
         stuck = one.acted(one.next_action)
         assert (stuck.state, stuck.stuck_reason, stuck.since) == (STUCK, reason, NOON + after)
@@ -257,11 +265,33 @@ class TestStuck:
 
 class TestOutcomeToCome:
     @pytest.mark.parametrize(("outcome", "first"), [("unknown", 5 * MINUTE), ("processing", 15 * MINUTE)])
-    def test_is_looked_up_and_then_every_hour(self, outcome: str, first: timedelta):
+    def test_is_looked_up_after_an_hour_and_then_ever_more_rarely(self, outcome: str, first: timedelta):
         one = tried(collection(QUIET), outcome)
         assert (one.state, one.charge_at) == (PROCESSING, None)
-        done = left_to_time(one, until=4 * HOUR)
-        assert done == [("read", first + hours * HOUR) for hours in range(4)]
+        after = [first, first + HOUR, 2 * (first + HOUR), 4 * (first + HOUR)]
+        assert left_to_time(one, until=after[-1]) == [("read", wait) for wait in after]
+        assert times(left_to_time(one, until=6 * DAY), READ)[-3:] == [3, 4, 5]
+
+    @pytest.mark.parametrize("outcome", ["authenticate", "asked to authenticate"])
+    def test_that_is_the_customers_to_give_is_looked_up_too(self, outcome: str):
+        assert due(tried(collection(QUIET), outcome)) == ("read", 15 * MINUTE)
+
+    def test_is_looked_up_as_soon_as_the_provider_says_so(self):
+        retrying = declined(collection(QUIET)).told(NOON + HOUR)
+        assert due(retrying) == ("read", HOUR)
+        assert due(retrying.looked(NOON + HOUR)) == ("charge", DAY)
+        assert tried(collection(), "paid").told(NOON + HOUR).read_at is None
+
+    @pytest.mark.parametrize("outcome", ["processing", "unknown"])
+    def test_is_never_dunned_nor_given_up(self, outcome: str):
+        rules = policy("1", "0 3", suspend_after=3 * DAY, write_off_after=6 * DAY, stuck_after=30 * DAY)
+        done = left_to_time(tried(collection(rules), outcome), until=40 * DAY)
+        assert {what for what, _ in done} == {"read", "mark_stuck"}
+
+    def test_and_then_fails_is_dunned_from_then_on_without_the_mails_of_that_time(self):
+        rules = policy("", "0 3 10", suspend_after=3 * DAY, write_off_after=6 * DAY, stuck_after=30 * DAY)
+        late = tried(collection(rules), "processing").resolved(PaymentState.FAILED, HARD, None, NOON + 5 * DAY)
+        assert left_to_time(late) == [("suspend", 5 * DAY), ("write_off", 6 * DAY)]
 
     def test_is_looked_up_also_when_it_is_stuck(self):
         rules = policy("", stuck_after=timedelta(0), suspend_after=None, write_off_after=None)
@@ -275,14 +305,14 @@ class TestOutcomeToCome:
             (PaymentState.SUCCEEDED, None, PAID, None),
             (PaymentState.FAILED, SOFT, RETRYING, ("charge", DAY + 2 * HOUR)),
             (PaymentState.FAILED, HARD, AWAITING, ("mark_stuck", 3 * DAY + 2 * HOUR)),
-            (PaymentState.REQUIRES_ACTION, None, AWAITING, ("mark_stuck", 3 * DAY + 2 * HOUR)),
+            (PaymentState.REQUIRES_ACTION, None, AWAITING, ("read", 2 * HOUR + 15 * MINUTE)),
         ],
     )
-    def test_once_it_is_known_is_looked_up_no_more(
+    def test_once_it_is_known_goes_its_way(
         self, outcome: str, known: PaymentState, decline: DeclineClass | None, state: CollectionState, next_: object
     ):
         one = tried(collection(QUIET), outcome).resolved(known, decline, None, NOON + 2 * HOUR)
-        assert (one.state, one.read_at, one.attempts) == (state, None, 1)
+        assert (one.state, one.in_flight, one.attempts) == (state, False, 1)
         assert due(one) == next_
 
     def test_that_never_happened_is_charged_anew_under_a_new_number(self):
@@ -343,15 +373,21 @@ def test_at_one_instant_it_charges_looks_up_reminds_suspends_marks_and_writes_of
     while (action := everything.next_action) is not None:
         assert action.at == NOON
         done.append(action.kind)
-        everything = replace(everything, charge_at=None) if action.kind is CHARGE else everything.acted(action)
-        if action.kind is READ:
-            everything = replace(everything, read_at=None)
+        match action.kind:
+            case ActionKind.CHARGE:
+                everything = replace(everything, charge_at=None)
+            case ActionKind.READ:
+                everything = everything.looked(action.at)
+            case _:
+                everything = everything.acted(action)
     assert done == [CHARGE, READ, REMIND, SUSPEND, MARK_STUCK, WRITE_OFF]
 
 
 def test_a_charge_is_told_by_its_outcome_alone():
     with pytest.raises(ValueError, match="outcome"):
         collection().acted(Action(kind=CHARGE, at=NOON))
+    with pytest.raises(ValueError, match="outcome"):
+        collection().acted(Action(kind=READ, at=NOON))
 
 
 class TestWaiting:
@@ -418,23 +454,27 @@ def test_whatever_happens_time_never_goes_backwards(rules: DunningPolicy, data: 
         if action is None:
             break
         assert action.at >= now
-        fact = data.draw(st.sampled_from(["time", "time", "time", "method", "known", "no trace"]))
+        fact = data.draw(st.sampled_from(["time", "time", "time", "method", "told", "known", "no trace"]))
         seconds = int((action.at - now).total_seconds())
         between = now + timedelta(seconds=data.draw(st.integers(0, seconds)))
         before = one
         if fact == "method":
             one, now = one.method_changed(between), between
-        elif fact == "known" and one.read_at:
+        elif fact == "told":
+            one, now = one.told(between), between
+        elif fact == "known" and one.in_flight:
             one, now = one.resolved(*data.draw(st.sampled_from(KNOWN)), None, between), between
-        elif fact == "no trace" and one.state is PROCESSING:
+        elif fact == "no trace" and one.in_flight:
             one, now = one.not_executed(between), between
+        elif action.kind is READ:
+            one, now = one.looked(action.at), action.at
         elif action.kind is CHARGE:
             one, now = tried(one, data.draw(st.sampled_from(OUTCOMES)), action.at), action.at
         else:
             one, now = one.acted(action), action.at
         assert one.attempts >= before.attempts
         assert one.retries_used <= len(rules.retries)
-        assert not (one.charge_at and one.read_at)
+        assert not (one.charge_at and one.in_flight)
         assert (one.stuck_reason is not None) == (one.state is STUCK)
         assert (one.state in {RETRYING, OPEN}) == (one.charge_at is not None)
         if one.state in CLOSED_STATES:
@@ -446,6 +486,11 @@ def test_whatever_happens_time_never_goes_backwards(rules: DunningPolicy, data: 
 def test_left_to_time_alone_it_is_paid_or_given_up(rules: DunningPolicy, outcomes: list[str]):
     one, drawn = collection(replace(rules, write_off_after=rules.write_off_after or 60 * DAY)), list(outcomes)
     while (action := one.next_action) is not None:
-        charged = action.kind is CHARGE
-        one = tried(one, drawn.pop(0) if drawn else "soft", action.at) if charged else one.acted(action)
+        match action.kind:
+            case ActionKind.CHARGE:
+                one = tried(one, drawn.pop(0) if drawn else "soft", action.at)
+            case ActionKind.READ:
+                one = one.resolved(PaymentState.FAILED, HARD, None, action.at)
+            case _:
+                one = one.acted(action)
     assert one.state in CLOSED_STATES

@@ -4,10 +4,11 @@ from datetime import timedelta
 
 from temporalio import workflow
 
-from workflows.collection import CollectionRun, CollectionWorkflow
-from workflows.order import OrderRun, OrderWorkflow
-from workflows.quote import QuoteRun, QuoteWorkflow
-from workflows.subscription import SubscriptionRun, SubscriptionWorkflow
+with workflow.unsafe.imports_passed_through():
+    from workflows.collection import CollectionRun, CollectionWorkflow
+    from workflows.order import OrderRun, OrderWorkflow
+    from workflows.quote import QuoteRun, QuoteWorkflow
+    from workflows.subscription import SubscriptionRun, SubscriptionWorkflow
 
 
 async def one_more() -> None:
