@@ -68,7 +68,7 @@ class BillingActivities:
             subscription = await books.subscriptions.lock(command.subscription_id)
             plans = await books.catalog.plans(refs_of(subscription))
             if subscription.next_due_at != command.due_at:
-                return _answer(subscription, await _unsettled(books, subscription))
+                return _answer(subscription, await unsettled(books, subscription))
             turn = turned(subscription, plans)
             collection = await bill(books, subscription, turn, plans)
         return _answer(turn.after, collection)
@@ -82,7 +82,7 @@ class BillingActivities:
         async with self._open_books() as books:
             subscription = await books.subscriptions.lock(command.subscription_id)
             if subscription.state is SubscriptionState.ENDED:
-                return _answer(subscription, await _unsettled(books, subscription))
+                return _answer(subscription, await unsettled(books, subscription))
             plans = await books.catalog.plans(refs_of(subscription))
             turn = cancelled(subscription, plans, at=command.at, cause=f"cancel/{command.cause}")
             collection = await bill(books, subscription, turn, plans, actor=command.actor)
@@ -161,7 +161,7 @@ async def _issued(
     return collection
 
 
-async def _unsettled(books: Books, subscription: Subscription) -> Collection | None:
+async def unsettled(books: Books, subscription: Subscription) -> Collection | None:
     """The latest invoice of this subscription, if its first charge is still due. An older one, on terms, runs by itself."""
     for collection in reversed(await books.collections.open_of(subscription.customer_id)):
         if collection.subscription_id == subscription.id and not collection.attempts and not collection.cause:
