@@ -22,6 +22,7 @@ from activities.ports import (
     ProviderUnavailable,
 )
 from domain.customer import Customer
+from domain.document import reminder
 from domain.dunning import Action, ActionKind, Collection, CollectionState
 from domain.ids import derived_id
 from domain.payment import UNUSABLE_METHOD, WRONG_REQUEST, Payment, PaymentState
@@ -150,11 +151,7 @@ class CollectingActivities:
             await self._mail.send(
                 to=customer.email,
                 template="payment_reminder",
-                facts={
-                    "invoice": invoice.number or "",
-                    "amount": invoice.outstanding.text,
-                    "currency": invoice.currency,
-                },
+                facts=reminder(invoice, collection, customer, action.at),
                 key=f"{invoice.id}/reminder/{action.at.isoformat()}",
             )
         except (ProviderUnavailable, ValueError) as trouble:

@@ -16,8 +16,9 @@ from domain.calendar import local_day
 from domain.catalog import Charge, Plan, PriceBook, Timing
 from domain.customer import Customer
 from domain.drafting import draft_invoice, measures
+from domain.dunning import Collection
 from domain.errors import DomainError
-from domain.invoice import Invoice, LineItem, LineKind
+from domain.invoice import Invoice, InvoiceState, LineItem, LineKind
 from domain.money import plain, price_text
 from domain.payment import Payment, PaymentState
 from domain.quote import Quote, QuoteLine
@@ -27,12 +28,21 @@ from domain.tax import TaxAmount, tax_rate
 
 
 def invoice_document(
-    invoice: Invoice, *, customer: Customer, book: PriceBook, payments: Sequence[Payment] = ()
+    invoice: Invoice,
+    *,
+    customer: Customer,
+    book: PriceBook,
+    payments: Sequence[Payment] = (),
+    collection: Collection | None = None,
 ) -> paper.InvoiceDocument:
-    """The invoice as its customer reads it; `payments` are the attempts at it."""
+    """The invoice as its customer reads it; `payments` are the attempts at it, `collection` is that of an open one."""
     seller, issued_at = invoice.seller or book.entity, invoice.issued_at
+    rows = _invoice_lines(invoice)
     issued_on = local_day(issued_at, invoice.timezone) if issued_at else invoice.period.starts_on
-    taken = next((p for p in reversed(payments) if p.state is PaymentState.SUCCEEDED), None)
+    settling = paper.Settling.PAY
+    if collection is not None:
+        settling = paper.settling(collection, has_method=customer.payment_method is not None)
+    charge_at = collection.charge_at if collection else None
     return paper.InvoiceDocument(
         language=paper.Language(seller.language),
         seller=seller,
@@ -41,7 +51,7 @@ def invoice_document(
         issued_on=issued_on,
         due_on=local_day(invoice.due_at, invoice.timezone) if invoice.due_at else issued_on,
         currency=invoice.currency,
-        lines=tuple(_invoice_lines(invoice)),
+        lines=tuple(rows),
         subtotal=invoice.subtotal.text,
         discount=invoice.discount.text,
         taxes=_taxes(invoice.taxes),
@@ -49,9 +59,11 @@ def invoice_document(
         credits_applied=invoice.credits_applied.text,
         amount_due=invoice.amount_due.text,
         standing=paper.Standing(invoice.state),
-        period=invoice.period,
+        period=invoice.period if any(row.period for row in rows) else None,
         paid_on=local_day(invoice.paid_at, invoice.timezone) if invoice.paid_at else None,
-        payment_method=taken.method_label if taken else customer.method_label,
+        payment_method=customer.method_label if settling is paper.Settling.CHARGE else _tried(invoice, payments),
+        settling=settling,
+        charged_on=local_day(charge_at, invoice.timezone) if charge_at else None,
     )
 
 
@@ -76,6 +88,12 @@ def quote_document(
         accepted_by=quote.accepted_by,
         accepted_on=local_day(accepted_at, customer.timezone) if accepted_at else None,
     )
+
+
+def _tried(invoice: Invoice, payments: Sequence[Payment]) -> str | None:
+    """What paid the invoice; while it is open, what was last asked to."""
+    paid = invoice.state is InvoiceState.PAID
+    return next((p.method_label for p in reversed(payments) if not paid or p.state is PaymentState.SUCCEEDED), None)
 
 
 def _taxes(taxes: Iterable[TaxAmount]) -> tuple[paper.DocumentTax, ...]:
@@ -108,7 +126,8 @@ def _row(line: LineItem, *, is_discount: bool = False) -> paper.DocumentLine:
         unit_amount=None
         if is_discount or line.unit_amount is None
         else price_text(line.unit_amount, line.amount.currency),
-        period=None if is_discount else line.period,
+        # What is sold once is not sold for a time.
+        period=None if is_discount or line.kind is LineKind.ONE_TIME else line.period,
         prorated=(line.proration.days, line.proration.of) if line.proration and not is_discount else None,
         is_discount=is_discount,
     )

@@ -70,7 +70,8 @@ async def get_invoice_pdf(id: str, context: Doors, call: Calling) -> Response:
         customer = await books.customers.get(invoice.customer_id)
         book = await books.catalog.current()
         payments = await books.payments.of_invoice(invoice.id)
-    document = invoice_document(invoice, customer=customer, book=book, payments=payments)
+        collection = await books.collections.get(invoice.id) if invoice.state is InvoiceState.OPEN else None
+    document = invoice_document(invoice, customer=customer, book=book, payments=payments, collection=collection)
     return pdf(context.render_invoice(document), f"{invoice.number or invoice.id}.pdf")
 
 

@@ -6,6 +6,7 @@
 What is wrong with one charge by itself is in charge_rules.
 """
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import timedelta
 from decimal import Decimal
@@ -37,6 +38,7 @@ from domain.errors import FieldError
 from domain.money import CURRENCIES
 
 _NOTHING = timedelta(0)
+_IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
 _DAY = timedelta(days=1)
 # Longer waits are slips of the pen, and would lead beyond the calendar.
 _YEARS = 10
@@ -85,6 +87,8 @@ def _entity(entity: Entity) -> Iterator[FieldError]:
         yield FieldError(("entity", "country"), "must be a country code such as DE")
     if not _is_zone(entity.timezone):
         yield FieldError(("entity", "timezone"), _unknown("an IANA time zone", entity.timezone, available_timezones()))
+    if entity.bank is not None and not _is_iban(entity.bank.iban):
+        yield FieldError(("entity", "bank", "iban"), "is no IBAN: its check digits do not fit")
 
 
 def _meter(meter: Meter, loc: Loc) -> Iterator[FieldError]:
@@ -241,6 +245,13 @@ def _unknown(kind: str, key: str, known: Iterable[str]) -> str:
 
 def _is_country(code: str) -> bool:
     return len(code) == 2 and code.isascii() and code.isalpha() and code.isupper()
+
+
+def _is_iban(text: str) -> bool:
+    """Whether it has an IBAN's form, and its digits (a letter being two) leave 1 when divided by 97."""
+    iban = text.replace(" ", "")
+    digits = "".join(str(int(char, 36)) for char in iban[4:] + iban[:4]) if _IBAN.fullmatch(iban) else "0"
+    return int(digits) % 97 == 1
 
 
 def _is_zone(name: str) -> bool:

@@ -9,12 +9,14 @@ was decided.
 """
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 
-from domain.calendar import Period
+from domain.calendar import Period, local_day
 from domain.catalog import Entity
-from domain.customer import Buyer
+from domain.customer import Buyer, Customer
+from domain.dunning import Collection, StuckReason
+from domain.invoice import Invoice
 
 
 class Language(StrEnum):
@@ -32,6 +34,56 @@ class Standing(StrEnum):
     PAID = "paid"
     VOID = "void"
     WRITTEN_OFF = "written_off"
+
+
+class Settling(StrEnum):
+    """What settles an open invoice from here: we charge, the bank answers, or the customer acts and why."""
+
+    CHARGE = "charge"
+    PROCESSING = "processing"
+    CONFIRM = "confirm"
+    DECLINED = "declined"
+    PAY = "pay"
+
+
+def settling(collection: Collection, *, has_method: bool) -> Settling:
+    """What settles the invoice of an open `collection`, whose customer has a payment method or not."""
+    if collection.in_flight:
+        return Settling.PROCESSING
+    if collection.charge_at is not None:
+        return Settling.CHARGE if has_method else Settling.PAY
+    return _BY_CAUSE.get(collection.cause, Settling.PAY)
+
+
+_BY_CAUSE: dict[StuckReason | None, Settling] = {
+    StuckReason.AUTHENTICATION_REQUIRED: Settling.CONFIRM,
+    StuckReason.HARD_DECLINE: Settling.DECLINED,
+    StuckReason.RETRIES_EXHAUSTED: Settling.DECLINED,
+    StuckReason.NETWORK_BUDGET_SPENT: Settling.DECLINED,
+}
+
+
+def reminder(invoice: Invoice, collection: Collection, customer: Customer, at: datetime) -> dict[str, str]:
+    """What a mail that is sent at `at` says of an invoice that is not paid; dates as in "2026-03-15"."""
+    assert invoice.seller is not None and invoice.buyer is not None and invoice.due_at is not None
+    bank, charge_at = invoice.seller.bank, collection.charge_at
+    facts = {
+        "language": invoice.seller.language,
+        "seller": invoice.seller.legal_name,
+        "customer": invoice.buyer.name,
+        "invoice": invoice.number,
+        "amount": invoice.outstanding.text,
+        "currency": invoice.currency,
+        "due_on": local_day(invoice.due_at, invoice.timezone).isoformat(),
+        "overdue": "yes" if at > invoice.due_at else "",
+        "settling": settling(collection, has_method=customer.payment_method is not None),
+        "method": customer.method_label,
+        "charged_on": local_day(charge_at, invoice.timezone).isoformat() if charge_at else None,
+        "iban": bank.iban if bank else None,
+        "bic": bank.bic if bank else None,
+        "bank": bank.name if bank else None,
+    }
+    return {name: fact or "" for name, fact in facts.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +118,8 @@ class InvoiceDocument:
     """An invoice as the customer reads it. A negative `total` makes it a credit.
 
     `discount` and `credits_applied` are positive and left out when zero. `number` is None for a draft only. `paid_on`
-    and `payment_method` ("visa •4242") complete the sentence about payment: an open invoice with a method is charged
-    to it when due. `reference` is the customer's own (an order number), `notes` stand below the totals, a paragraph
+    and `payment_method` ("visa •4242") complete the sentence about payment, for an open invoice `settling` and, if it is
+    charged, `charged_on`. `reference` is the customer's own (an order number), `notes` stand below the totals, a paragraph
     each.
     """
 
@@ -90,6 +142,8 @@ class InvoiceDocument:
     reference: str | None = None
     paid_on: date | None = None
     payment_method: str | None = None
+    settling: Settling = Settling.PAY
+    charged_on: date | None = None
     notes: tuple[str, ...] = ()
 
 

@@ -28,6 +28,7 @@ from domain.document import (
     InvoiceDocument,
     QuoteDocument,
     QuoteLine,
+    Settling,
     Standing,
 )
 from providers.wording import NO_BREAK, TEMPLATES, Voice
@@ -146,6 +147,8 @@ def _invoice_view(document: InvoiceDocument) -> View:
     totals = _invoice_totals(document, voice)
     beside = sum(_NARROWEST_LINE + len(note) for note in document.notes)
     beside = beside if beside <= _ASIDE_CHARACTERS else 0
+    said = note.split("\n")
+    spoken = sum(1 + len(sentence) // _NARROWEST_LINE for sentence in said) + beside // _NARROWEST_LINE
     middle = [voice.word("quantity"), voice.word("unit_amount")] if priced else []
     return _sheet_view(document, voice, voice.word("invoice")) | {
         "addressee_label": voice.word("billed_to"),
@@ -157,9 +160,9 @@ def _invoice_view(document: InvoiceDocument) -> View:
         },
         "columns": ["", "", voice.word("description"), *middle, f"{voice.word('amount')} {document.currency}"],
         "has_quantities": priced,
-        "groups": _groups(document.lines, max(len(totals), 2 + beside // _NARROWEST_LINE), voice),
+        "groups": _groups(document.lines, max(len(totals), spoken), voice),
         "totals": totals,
-        "payment_note": note.split("\n"),
+        "payment_note": said,
         "asides": document.notes if beside else (),
         "notes": () if beside else document.notes,
     }
@@ -244,7 +247,7 @@ def _invoice_totals(document: InvoiceDocument, voice: Voice) -> list[View]:
 
 def _standing(document: InvoiceDocument, voice: Voice) -> tuple[str, str, str]:
     """What the invoice asks of its reader: the key of its headline, the phrase beside it, the sentence at its end."""
-    standing, method = document.standing, document.payment_method
+    standing = document.standing
     if standing in {Standing.DRAFT, Standing.VOID, Standing.WRITTEN_OFF}:
         return standing.value, voice.word(f"{standing}_detail"), voice.word(f"{standing}_note")
     if Decimal(document.total) < 0:
@@ -256,12 +259,27 @@ def _standing(document: InvoiceDocument, voice: Voice) -> tuple[str, str, str]:
         return "nothing_due", "", voice.word("nothing_due_note")
     if standing is Standing.PAID:
         return _paid(document, voice)
-    parts = {"amount": voice.money(document.amount_due), "date": voice.day(document.due_on)}
-    if method:
-        charged = voice.word("charged", method=method, date=parts["date"])
-        return "amount_due", charged, voice.word("will_charge", method=method, **parts)
-    asked = voice.word("please_pay", number=document.number or "", **parts)
-    return "amount_due", voice.word("by", date=parts["date"]), asked
+    return "amount_due", *_asked(document, voice)
+
+
+def _asked(document: InvoiceDocument, voice: Voice) -> tuple[str, str]:
+    """How an open invoice will be settled: in a phrase, and in the sentences at its end."""
+    sentences = voice.asked(
+        document.settling,
+        amount=document.amount_due,
+        number=document.number or "",
+        method=document.payment_method,
+        due_on=document.due_on,
+        charged_on=document.charged_on,
+        bank=document.seller.bank,
+    )
+    phrase = voice.word("due_on", date=voice.day(document.due_on))
+    if document.settling is Settling.CHARGE and document.payment_method:
+        on = voice.day(document.charged_on or document.due_on)
+        phrase = voice.word("charged", method=document.payment_method, date=on)
+    elif document.settling is Settling.PROCESSING:
+        phrase = voice.word("processing")
+    return phrase, "\n".join(sentences)
 
 
 def _paid(document: InvoiceDocument, voice: Voice) -> tuple[str, str, str]:

@@ -2,30 +2,61 @@
 
 import asyncio
 import smtplib
+from datetime import date
 from email.message import EmailMessage
+from email.policy import default
 from hashlib import sha256
 from pathlib import Path
 
 from activities.ports import ProviderUnavailable
+from domain.catalog import Bank
+from domain.document import Language, Settling
+from providers.wording import NO_BREAK, Voice
 
-_TEXTS = {
-    "payment_reminder": (
-        "Invoice {invoice}: payment is due",
-        "Invoice {invoice} over {amount} {currency} has not been paid yet.\n"
-        "Please check your payment method, or pay by transfer quoting the invoice number.\n",
-    ),
-}
+# Folding a long subject would add spaces to it.
+_UNFOLDED = default.clone(max_line_length=998)
 
 
 def message(*, sender: str, to: str, template: str, facts: dict[str, str], key: str) -> EmailMessage:
     """The message of a template. Its Message-ID derives from `key`, so that a repeated delivery is recognised."""
-    subject, text = _TEXTS[template]
-    mail = EmailMessage()
+    subject, text = _TEMPLATES[template](facts)
+    mail = EmailMessage(_UNFOLDED)
     mail["From"], mail["To"] = sender, to
-    mail["Subject"] = subject.format(**facts)
+    # A name may hold what a header cannot.
+    mail["Subject"] = " ".join(subject.split())
     mail["Message-ID"] = f"<{sha256(key.encode()).hexdigest()[:32]}@{sender.rpartition('@')[2]}>"
-    mail.set_content(text.format(**facts))
+    mail.set_content(text)
     return mail
+
+
+def _payment_reminder(facts: dict[str, str]) -> tuple[str, str]:
+    """Subject and text, of the facts of `domain.document.reminder`."""
+    voice = Voice(Language(facts["language"]), facts["currency"])
+    due_on, charged_on = (date.fromisoformat(facts[name]) if facts[name] else None for name in ("due_on", "charged_on"))
+    assert due_on is not None
+    parts = {"number": facts["invoice"], "seller": facts["seller"], "amount": voice.money(facts["amount"])}
+    parts |= {"date": voice.day(due_on)}
+    bank = Bank(iban=facts["iban"], bic=facts["bic"], name=facts["bank"]) if facts["iban"] else None
+    asked = voice.asked(
+        Settling(facts["settling"]),
+        amount=facts["amount"],
+        number=facts["invoice"],
+        method=facts["method"],
+        due_on=due_on,
+        charged_on=charged_on,
+        bank=bank,
+    )
+    paragraphs = (
+        voice.word("reminder_hello", customer=facts["customer"]),
+        voice.word("reminder_overdue" if facts["overdue"] else "reminder_due", **parts),
+        "\n".join(asked),
+        voice.word("reminder_bye") + "\n" + facts["seller"],
+    )
+    subject, text = voice.word("reminder_subject", **parts), "\n\n".join(paragraphs) + "\n"
+    return subject, text.replace(NO_BREAK, " ")
+
+
+_TEMPLATES = {"payment_reminder": _payment_reminder}
 
 
 class FolderMail:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import cast
 
 from domain.calendar import Period
-from domain.document import Language
+from domain.catalog import Bank
+from domain.document import Language, Settling
 from domain.money import Money, exponent, plain
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -86,6 +87,39 @@ class Voice:
     def _month(self, on: date, *, short: bool) -> str:
         return self.word("months_short" if short else "months").split()[on.month - 1]
 
+    def asked(
+        self,
+        settling: Settling,
+        *,
+        amount: str,
+        number: str,
+        method: str | None,
+        due_on: date,
+        charged_on: date | None,
+        bank: Bank | None,
+    ) -> list[str]:
+        """The sentences that say how an open invoice will be settled."""
+        on = charged_on if settling is Settling.CHARGE and charged_on else due_on
+        method = method or self.word("your_method")
+        parts = {"amount": self.money(amount), "number": number, "method": method, "date": self.day(on)}
+        if settling in {Settling.CHARGE, Settling.PROCESSING, Settling.CONFIRM}:
+            return self.word(f"{settling}_note", **parts).split("\n")
+        declined = settling is Settling.DECLINED
+        said = [self.word("declined_note", **parts)] if declined else []
+        if bank is None:
+            return [*said, self.word("name_another" if declined else "please_pay", **parts)]
+        return [*said, self.word("please_transfer", **parts), *_account(bank)]
+
     def country(self, code: str) -> str:
         """A country's name; the code itself where it is none we know."""
         return _COUNTRIES.get(code.upper(), {}).get(self.language, code)
+
+
+def _account(bank: Bank) -> list[str]:
+    """An account, its IBAN in groups of four."""
+    iban = bank.iban.replace(" ", "")
+    groups = [iban[at : at + 4] for at in range(0, len(iban), 4)]
+    numbers = {"IBAN": " ".join(groups), "BIC": bank.bic}
+    return [f"{name} {number}".replace(" ", NO_BREAK) for name, number in numbers.items() if number] + (
+        [bank.name] if bank.name else []
+    )

@@ -14,6 +14,7 @@ from domain.discount import Discount
 from domain.document import Language, Standing
 from domain.invoice import Invoice, InvoiceState, LineItem, LineKind
 from domain.money import Money
+from domain.payment import Payment, PaymentState
 from domain.quote import Quote, QuoteLine
 from domain.rating import Share
 from domain.tax import TaxAmount
@@ -61,7 +62,7 @@ def line(charge, amount, kind=LineKind.RECURRING, **more):
     )
 
 
-def printed(*lines, **more):
+def printed(*lines, payments=(), **more):
     invoice = Invoice(
         id="inv_1",
         customer_id="cus_1",
@@ -78,7 +79,7 @@ def printed(*lines, **more):
         issued_at=AT,
         due_at=AT,
     )
-    return invoice_document(replace(invoice, **more), customer=ADA, book=PRICES)
+    return invoice_document(replace(invoice, **more), customer=ADA, book=PRICES, payments=payments)
 
 
 class TestAnInvoice:
@@ -109,6 +110,27 @@ class TestAnInvoice:
 
     def test_says_what_part_of_a_period_was_billed(self):
         assert printed(line("base", "24.50", proration=Share(14, 28))).lines[0].prorated == (14, 28)
+
+    def test_gives_no_time_to_what_is_sold_for_good(self):
+        licence = line("licence", "49.00", LineKind.ONE_TIME)
+        assert (printed(licence).period, printed(licence).lines[0].period) == (None, None)
+        mixed = printed(licence, line("base", "49.00"))
+        assert (mixed.period, [row.period for row in mixed.lines]) == (FEBRUARY, [None, FEBRUARY])
+
+    def test_that_was_paid_by_transfer_names_no_card(self):
+        declined = Payment(
+            id="pay_1",
+            invoice_id="inv_1",
+            customer_id="cus_1",
+            attempt=1,
+            amount=Money(100, "EUR"),
+            method="pm_1",
+            method_label="visa •4242",
+            at=AT,
+            state=PaymentState.FAILED,
+        )
+        assert printed(payments=[declined]).payment_method == "visa •4242"
+        assert printed(state=InvoiceState.PAID, paid_at=AT, payments=[declined]).payment_method is None
 
     def test_stands_where_it_stands(self):
         paid = printed(line("base", "49.00"), state=InvoiceState.PAID, paid_at=AT)

@@ -1,6 +1,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from domain.catalog import (
     Aggregation,
     ApprovalCondition,
     ApprovalRule,
+    Bank,
     Charge,
     Commitment,
     DunningPolicy,
@@ -108,10 +110,16 @@ def test_everything_that_is_wrong_is_said_at_once():
         ({"timezone": ""}, "entity.timezone"),
         ({"key": "a/b"}, "entity.key"),
         ({"invoice_prefix": ""}, "entity.invoice_prefix"),
+        ({"bank": Bank(iban="DE89370400440532013001")}, "entity.bank.iban"),
+        ({"bank": Bank(iban="de89370400440532013000")}, "entity.bank.iban"),
     ],
 )
-def test_the_seller_must_be_real(changes: dict[str, str], path: str):
+def test_the_seller_must_be_real(changes: dict[str, Any], path: str):
     one_error(replace(BOOK, entity=replace(ENTITY, **changes)), path)
+
+
+def test_an_account_may_be_written_in_groups():
+    assert not problems(replace(BOOK, entity=replace(ENTITY, bank=Bank(iban="DE89 3704 0044 0532 0130 00"))))
 
 
 def test_a_mistyped_zone_is_answered_with_the_one_that_was_meant():

@@ -9,7 +9,7 @@ from string import Formatter
 import pytest
 
 from domain.calendar import Period
-from domain.catalog import Entity
+from domain.catalog import Bank, Entity
 from domain.customer import Buyer
 from domain.document import (
     DocumentLine,
@@ -20,6 +20,7 @@ from domain.document import (
     QuoteDocument,
     QuoteLine,
     QuotePrice,
+    Settling,
     Standing,
 )
 from domain.errors import InvalidInput
@@ -47,6 +48,9 @@ INVOICE = InvoiceDocument(
     standing=Standing.OPEN,
     period=MARCH,
 )
+WITH_BANK = replace(SELLER, bank=Bank(iban="DE89 370400440532013000", bic="COBADEFFXXX", name="A Bank"))
+CHARGE = {"settling": Settling.CHARGE, "payment_method": "visa •4242", "charged_on": date(2026, 3, 20)}
+DECLINED = {"settling": Settling.DECLINED, "payment_method": "visa •4242"}
 QUOTE = QuoteDocument(
     language=Language.EN,
     seller=SELLER,
@@ -163,8 +167,14 @@ class TestAnInvoice:
     @pytest.mark.parametrize(
         ("changes", "expected"),
         [
-            ({}, "Please pay EUR 1,469.06 by 15 March 2026"),
-            ({"payment_method": "visa •4242"}, "We will charge EUR 1,469.06 to visa •4242"),
+            ({}, "Please pay EUR 1,469.06, due on 15 March 2026, quoting IW-2026-0001."),
+            ({"payment_method": "visa •4242"}, "Please pay EUR 1,469.06"),
+            (CHARGE, "We will charge EUR 1,469.06 to visa •4242 on 20 March 2026."),
+            ({**CHARGE, "settling": Settling.PROCESSING}, "EUR 1,469.06 is being collected with visa •4242."),
+            ({**CHARGE, "settling": Settling.CONFIRM}, "Your bank wants you to confirm the payment of EUR 1,469.06"),
+            (DECLINED, "The payment with visa •4242 was declined. Please name another payment method"),
+            ({"seller": WITH_BANK}, "quoting IW-2026-0001, to IBAN DE89 3704 0044 0532 0130 00 BIC COBADEFFXXX A Bank"),
+            ({**DECLINED, "seller": WITH_BANK}, "was declined. Please transfer EUR 1,469.06, due on 15 March 2026"),
             ({"standing": Standing.PAID, "paid_on": date(2026, 3, 2)}, "Paid on 2 March 2026. "),
             ({"standing": Standing.PAID}, "This invoice is paid."),
             ({"total": "-28.79", "amount_due": "0", "standing": Standing.PAID}, "EUR 28.79 in your favour"),
@@ -177,6 +187,10 @@ class TestAnInvoice:
     def test_says_how_it_stands(self, changes: dict[str, object], expected: str):
         document = replace(INVOICE, **changes)
         assert expected.replace(" ", "") in text_of(document).replace("\n", "").replace(" ", "")
+
+    def test_gives_the_account_only_to_who_is_to_transfer(self):
+        for changes in (CHARGE, {"standing": Standing.PAID}, {"standing": Standing.VOID}):
+            assert "IBAN" not in text_of(replace(INVOICE, seller=WITH_BANK, **changes))
 
     def test_that_is_paid_ends_in_nothing_due(self):
         runs = runs_of(replace(INVOICE, standing=Standing.PAID, paid_on=date(2026, 3, 2)))
