@@ -18,11 +18,11 @@ from domain.drafting import Draft, draft_invoice, measures
 from domain.dunning import Collection, opened
 from domain.invoice import Invoice
 from domain.ledger import Account, invoice_posting
+from domain.metering import USAGE_MAX_AGE
 from domain.money import Money
-from domain.subscription import Plans, Subscription, SubscriptionState, Turn, cancelled, turned
+from domain.subscription import Plans, Subscription, SubscriptionState
 from domain.tax import tax_rate
-
-USAGE_MAX_AGE = timedelta(days=35)
+from domain.turn import Turn, cancelled, turned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +45,14 @@ class CancelSubscription:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Billed:
-    """What a subscription's workflow needs to go on. `unsettled` is the invoice whose first charge is due now."""
+    """What a subscription's workflow needs to go on. `unsettled` is the invoice whose first charge is due now.
+
+    `ended`: nothing is to come any more, late usage neither.
+    """
 
     next_due_at: datetime | None
     ended: bool
+    state: SubscriptionState
     unsettled: Collection | None = None
 
 
@@ -106,7 +110,7 @@ async def bill(
     await books.invoices.remember_billed(subscription.id, draft.billed)
     await books.subscriptions.put(turn.after)
     if turn.after.state is SubscriptionState.ENDED:
-        await books.entitlements.end(subscription.id, turn.at)
+        await books.entitlements.end(subscription.id, turn.after.ended_at or turn.at)
     return collection
 
 
@@ -172,7 +176,8 @@ async def unsettled(books: Books, subscription: Subscription) -> Collection | No
 def _answer(subscription: Subscription, unsettled: Collection | None) -> Billed:
     return Billed(
         next_due_at=subscription.next_due_at,
-        ended=subscription.state is SubscriptionState.ENDED,
+        ended=subscription.state is SubscriptionState.ENDED and subscription.next_due_at is None,
+        state=subscription.state,
         unsettled=unsettled,
     )
 

@@ -12,7 +12,8 @@ from domain.dunning import Collection
 from domain.entitlement import entitlements_of
 from domain.ids import derived_id
 from domain.order import Order, OrderState, StepState
-from domain.subscription import Subscription, SubscriptionState, activated, opened
+from domain.subscription import Subscription, SubscriptionState, activated
+from domain.turn import opened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +148,7 @@ class OrderingActivities:
                 assert order.subscription_id is not None
                 subscription = await books.subscriptions.get(order.subscription_id)
                 collection = await unsettled(books, subscription)
-        if subscription.state is not SubscriptionState.ENDED:
+        if subscription.state is not SubscriptionState.ENDED or subscription.next_due_at:
             await self._lifecycles.start_subscription(subscription, collection)
         return order
 

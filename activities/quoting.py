@@ -1,6 +1,6 @@
 """Activities on quotes: offer, decide, accept. Each is one transaction."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -52,13 +52,17 @@ class Move(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoveQuote:
-    """Do `move` at `at` (UTC); `approver` is the role in whose name it is decided."""
+    """Do `move` at `at` (UTC); `approver` is the role in whose name it is decided.
+
+    `cause` names the request: one that comes again, however much later, is told by it. Without one its instant does.
+    """
 
     quote_id: str
     move: Move
     at: datetime
     approver: str = ""
     actor: str = "perennial"
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +124,10 @@ class QuotingActivities:
         """
         async with self._open_books() as books:
             was = await books.quotes.lock(command.quote_id)
-            quote = was if _is_recorded(was, command) else _moved(was, command)
+            cause = command.cause or f"{command.move}/{command.approver}/{command.at.isoformat()}"
+            quote = was if cause in was.moved_by else _moved(was, command)
             if quote != was:
+                quote = replace(quote, moved_by=(*was.moved_by, cause)[-_REMEMBERED:])
                 await books.quotes.put(quote)
                 await books.audit.add(_event(f"quote.{_PAST[command.move]}", quote, command.at, command.actor))
         return quote
@@ -159,6 +165,8 @@ class QuotingActivities:
         return quote
 
 
+# A quote sees a handful of moves; what is older than these is no repetition any more.
+_REMEMBERED = 20
 _PAST = {
     Move.SUBMIT: "submitted",
     Move.APPROVE: "approved",
@@ -180,22 +188,6 @@ def _moved(quote: Quote, command: MoveQuote) -> Quote:
             return quote.withdrawn(command.at)
         case Move.EXPIRE:
             return quote.expired()
-
-
-def _is_recorded(quote: Quote, command: MoveQuote) -> bool:
-    """Whether this very command, told by its instant, has made the quote what it is."""
-    if quote.changed_at != command.at:
-        return False
-    match command.move:
-        case Move.SUBMIT:
-            return quote.state in {QuoteState.IN_APPROVAL, QuoteState.APPROVED}
-        case Move.APPROVE | Move.REJECT:
-            decided = (command.approver, command.move is Move.APPROVE, command.at)
-            return any((one.approver, one.approved, one.decided_at) == decided for one in quote.approvals)
-        case Move.WITHDRAW:
-            return quote.state is QuoteState.WITHDRAWN
-        case Move.EXPIRE:
-            return quote.state is QuoteState.EXPIRED
 
 
 def _order_of(quote: Quote, at: datetime) -> Order:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
 from domain.document import InvoiceDocument, QuoteDocument
+from domain.metering import USAGE_MAX_AGE
 from store.books import PostgresBooks
 from store.connections import Fetches
 
@@ -44,7 +45,7 @@ class Context:
     render_quote: Callable[[QuoteDocument], bytes]
     webhook_secret: str = ""
     offset: timedelta = timedelta(0)
-    usage_max_age: timedelta = timedelta(days=35)
+    usage_max_age: timedelta = USAGE_MAX_AGE
     usage_max_ahead: timedelta = timedelta(minutes=5)
     answer_within: timedelta = timedelta(seconds=20)
 

@@ -21,6 +21,9 @@ from domain.money import plain
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[Inexact, InvalidOperation])
 _TICK = timedelta(microseconds=1)
 
+USAGE_MAX_AGE = timedelta(days=35)
+"""How old an event may be when it is reported; older ones are refused (contract section 6)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, cast
 
-from sqlalchemy import ColumnElement, Select, Table, literal, select, union_all
+from sqlalchemy import ColumnElement, Select, Table, literal, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.dunning import CLOSED_STATES, Collection
@@ -47,7 +47,10 @@ _DUE = union_all(
 _OPEN = (
     (_QUOTES, _QUOTES.c.state.in_(sorted(OPEN_STATES))),
     (_ORDERS, _ORDERS.c.state.not_in([OrderState.COMPLETED, OrderState.CANCELLED])),
-    (_SUBSCRIPTIONS, _SUBSCRIPTIONS.c.state != SubscriptionState.ENDED),
+    (
+        _SUBSCRIPTIONS,
+        or_(_SUBSCRIPTIONS.c.state != SubscriptionState.ENDED, _SUBSCRIPTIONS.c.next_action_at.is_not(None)),
+    ),
     (_COLLECTIONS, _COLLECTIONS.c.state.not_in(sorted(CLOSED_STATES))),
 )
 

@@ -33,10 +33,11 @@ _COMMERCE = {
          WHERE (sold.state = 'completed') IS DISTINCT FROM (runs.id IS NOT NULL)
             OR sold.subscription_id IS DISTINCT FROM runs.id""",
     # 4
-    "a running subscription knows its next boundary, and an ended one has none": """
+    "a running subscription knows its next boundary, and an ended one has at most late usage to wait for": """
         SELECT id, state, next_action_at FROM subscriptions
          WHERE (state IN ('trialing', 'active') AND next_action_at IS NULL AND (document ->> 'recurs')::boolean)
-            OR (state = 'ended' AND (next_action_at IS NOT NULL OR ended_at IS NULL))""",
+            OR (state = 'ended' AND (ended_at IS NULL
+                OR next_action_at IS DISTINCT FROM (document ->> 'late_until')::timestamptz))""",
     # 7
     "what is open says whose move it is, and what is closed waits for nobody": """
         SELECT kind, id, state, waiting_on, next_action_at FROM (

@@ -102,6 +102,7 @@ class TemporalLifecycles:
         return SubscriptionRun(
             subscription_id=subscription.id,
             next_due_at=subscription.next_due_at,
+            state=subscription.state,
             unsettled=unsettled,
             offset=self._offset,
         )

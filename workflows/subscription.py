@@ -8,7 +8,9 @@ from temporalio import workflow
 from activities.billing import Billed, BillingActivities, CancelSubscription, ClosePeriod
 from activities.collecting import ChargeInvoice, CollectingActivities
 from domain.dunning import Collection
+from domain.subscription import SubscriptionState
 from workflows.inbox import Inbox
+from workflows.names import STATE, show
 from workflows.options import PROVIDER, STORE
 
 __all__ = ["CancelSubscription", "SubscriptionRun", "SubscriptionWorkflow"]
@@ -16,10 +18,14 @@ __all__ = ["CancelSubscription", "SubscriptionRun", "SubscriptionWorkflow"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionRun:
-    """One period: settle the invoice that opened it, wait until `next_due_at` (UTC; None: nothing recurs)."""
+    """One period: settle the invoice that opened it, wait until `next_due_at` (UTC; None: nothing recurs).
+
+    After the end one more: the last look at late usage. `ended`: nothing is to come.
+    """
 
     subscription_id: str
     next_due_at: datetime | None
+    state: SubscriptionState
     unsettled: Collection | None = None
     ended: bool = False
     offset: timedelta = timedelta(0)
@@ -29,7 +35,7 @@ class SubscriptionRun:
 class SubscriptionWorkflow:
     """Settle, wait for the boundary or for a change, bill, and begin the next run with what came of it.
 
-    Id: `subscription/{subscription_id}`. Ends with the subscription.
+    Id: `subscription/{subscription_id}`. Ends with the subscription, once all its usage is billed.
     """
 
     @workflow.init
@@ -78,11 +84,17 @@ class SubscriptionWorkflow:
         """The next run; a refused change leaves things as they were."""
         if billed is None:
             return SubscriptionRun(
-                subscription_id=run.subscription_id, next_due_at=run.next_due_at, offset=self._offset
+                subscription_id=run.subscription_id,
+                next_due_at=run.next_due_at,
+                state=run.state,
+                offset=self._offset,
             )
+        if billed.state is not run.state:
+            show(STATE.value_set(billed.state))
         return SubscriptionRun(
             subscription_id=run.subscription_id,
             next_due_at=billed.next_due_at,
+            state=billed.state,
             unsettled=billed.unsettled,
             ended=billed.ended,
             offset=self._offset,

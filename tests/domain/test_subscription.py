@@ -12,18 +12,8 @@ from domain.calendar import Interval, Period
 from domain.catalog import Plan, Timing
 from domain.errors import InvalidState, MixedCadence
 from domain.rating import WHOLE, Share
-from domain.subscription import (
-    Item,
-    Section,
-    Subscription,
-    SubscriptionState,
-    Turn,
-    activated,
-    cancelled,
-    opened,
-    sold_cadence,
-    turned,
-)
+from domain.subscription import Item, Section, Subscription, SubscriptionState, activated, sold_cadence
+from domain.turn import Turn, cancelled, opened, turned
 from tests.domain.builders import (
     DAY,
     HOUR,
