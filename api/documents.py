@@ -10,10 +10,11 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from fractions import Fraction
 
+from api.list_prices import list_prices
 from api.phrases import Phrases
 from domain import document as paper
 from domain.calendar import local_day
-from domain.catalog import Charge, Plan, PriceBook, Timing
+from domain.catalog import Plan, PriceBook
 from domain.customer import Customer
 from domain.drafting import draft_invoice, measures
 from domain.dunning import Collection
@@ -23,8 +24,9 @@ from domain.money import plain, price_text
 from domain.payment import Payment, PaymentState
 from domain.quote import Quote, QuoteLine
 from domain.rating import Usage
-from domain.subscription import Item, Plans, activated, opened
+from domain.subscription import Item, Plans, activated
 from domain.tax import TaxAmount, tax_rate
+from domain.turn import opened
 
 
 def invoice_document(
@@ -137,33 +139,10 @@ def _offered(line: QuoteLine, plan: Plan, says: Phrases) -> paper.QuoteLine:
     return paper.QuoteLine(
         plan=plan.name,
         quantity=plain(line.quantity),
-        prices=tuple(_price(charge, plan, says) for charge in plan.charges),
+        prices=list_prices(plan, says),
         discounts=tuple(says.discount(less, plan.currency) for less in line.discounts),
-        term=says.term(plan),
+        remarks=says.remarks(plan),
     )
-
-
-def _price(charge: Charge, plan: Plan, says: Phrases) -> paper.QuotePrice:
-    """One list price; where no single amount says it, the description does."""
-    name = charge.name or charge.key
-    every = says.once if charge.timing is Timing.ONCE else says.every(plan.interval, plan.interval_count)
-    match charge.model:
-        case "flat":
-            return paper.QuotePrice(description=name, amount=price_text(charge.amount, plan.currency), unit=every)
-        case "per_unit":
-            unit = says.each if charge.is_usage else f"{says.each}, {every}"
-            return paper.QuotePrice(description=name, amount=price_text(charge.unit_amount, plan.currency), unit=unit)
-        case "package":
-            unit = says.packages_of(plain(charge.package_size))
-            return paper.QuotePrice(
-                description=name, amount=price_text(charge.package_amount, plan.currency), unit=unit
-            )
-        case "commitment":
-            return paper.QuotePrice(
-                description=name, amount=price_text(charge.amount, plan.currency), unit=says.committed
-            )
-        case _:
-            return paper.QuotePrice(description=f"{name}: {says.by_model(charge.model)}")
 
 
 def _estimate(quote: Quote, customer: Customer, book: PriceBook, plans: Plans, at: datetime) -> paper.Estimate | None:

@@ -149,22 +149,26 @@ class InvoiceDocument:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuotePrice:
-    """One list price of a plan: `amount` and `unit` ("per month", "each"). Without amount its description says all."""
+    """One list price of a plan: `amount` and `unit` ("per month", "each"). Without amount its description says all.
+
+    With `is_part` it is a part (a tier, a bound) of the price that is named above.
+    """
 
     description: str
     amount: str | None = None
     unit: str | None = None
+    is_part: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuoteLine:
-    """One plan that is offered. `term` and each of `discounts` is a phrase ("12 months, renews by itself")."""
+    """One plan that is offered. Each of `remarks` and `discounts` is a phrase ("12 months, renews by itself")."""
 
     plan: str
     quantity: str
     prices: tuple[QuotePrice, ...] = ()
+    remarks: tuple[str, ...] = ()
     discounts: tuple[str, ...] = ()
-    term: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -317,19 +317,24 @@ def _offers(lines: Sequence[QuoteLine], voice: Voice) -> list[View]:
     quantities = _aligned((voice.quantity(line.quantity) for line in lines), voice)
     prices = [price for line in lines for price in line.prices]
     figures = iter(_aligned((price.amount and voice.price(price.amount) for price in prices), voice))
-    nothing: View = {"description": "", "amount": None, "unit": ""}
+    nothing: View = {"description": "", "amount": None, "unit": "", "part": False}
     return [
         {
             "plan": line.plan,
             "quantity": quantity,
-            "remarks": [line.term] if line.term else [],
+            "remarks": line.remarks,
             "discounts": line.discounts,
             "prices": [
-                {"description": price.description, "amount": next(figures), "unit": price.unit or ""}
+                {
+                    "description": price.description,
+                    "amount": next(figures),
+                    "unit": price.unit or "",
+                    "part": price.is_part,
+                }
                 for price in line.prices
             ]
             or [nothing],
-            "breakable": _too_tall((line.plan, line.term or "", *line.discounts))
+            "breakable": _too_tall((line.plan, *line.remarks, *line.discounts))
             or _too_tall(price.description for price in line.prices),
         }
         for line, quantity in zip(lines, quantities, strict=True)

@@ -69,7 +69,7 @@ QUOTE = QuoteDocument(
                 QuotePrice(description="Beyond that: by agreement"),
             ),
             discounts=("10% off for the first 3 periods",),
-            term="12 months, renews by itself",
+            remarks=("12 months, renews by itself",),
         ),
     ),
     estimate=Estimate(subtotal="588.00", discount="58.80", total="529.20", issued_on=date(2026, 2, 1)),
