@@ -5,6 +5,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
+from domain.turn import Turn, cancelled, opened, turned
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +14,6 @@ from domain.catalog import Plan, Timing
 from domain.errors import InvalidState, MixedCadence
 from domain.rating import WHOLE, Share
 from domain.subscription import Item, Section, Subscription, SubscriptionState, activated, sold_cadence
-from domain.turn import Turn, cancelled, opened, turned
 from tests.domain.builders import (
     DAY,
     HOUR,
