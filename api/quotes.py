@@ -206,13 +206,15 @@ async def revise_quote(id: str, request: Request, context: Doors, call: Calling,
     responses=says(_ORDER, status=202, codes=_REFUSALS + " approval_required"),
 )
 async def accept_quote(id: str, request: Request, context: Doors, call: Calling, wait: Wait) -> Response:
-    """Take the offer. Answers with its order once that is recorded, again and again."""
+    """Take the offer. Answers with its order once that is recorded, again and again; nobody else can take it then."""
     acceptance = await _ACCEPTANCE(request)
     quote = await _named(context, call, id)
     if quote.state is not QuoteState.ACCEPTED:
         accepted_by = acceptance.accepted_by or await _customer_name(context, quote)
         command = AcceptQuote(quote_id=quote.id, accepted_by=accepted_by, at=call.at, actor=call.actor)
         quote = await _told(context, call, quote, QuoteWorkflow.accept, command, _refusing("accepted"))
+    if acceptance.accepted_by not in {None, quote.accepted_by}:
+        raise InvalidState(f"quote {quote.key} is accepted, and not by whom you say")
     return await followed(context, quote.order_id or quote.key, wait, status=202)
 
 
@@ -285,8 +287,13 @@ async def _moved(
     context: Context, call: Call, name: str, move: Move, rule: Callable[[Quote], Quote], approver: str = ""
 ) -> Response:
     quote = await _named(context, call, name)
-    command = MoveQuote(quote_id=quote.id, move=move, at=call.at, approver=approver, actor=call.actor)
-    return await _shown(context, await _told(context, call, quote, QuoteWorkflow.move, command, rule))
+    command = MoveQuote(quote_id=quote.id, move=move, at=call.at, approver=approver, actor=call.actor, cause=call.token)
+
+    def refusal(quote: Quote) -> Quote:
+        # Sent again after we had done it, and could not say so.
+        return quote if call.token in quote.moved_by else rule(quote)
+
+    return await _shown(context, await _told(context, call, quote, QuoteWorkflow.move, command, refusal))
 
 
 async def _told(

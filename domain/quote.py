@@ -60,7 +60,7 @@ class Approval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
-    """An immutable snapshot; every move returns the next one. Instants are UTC."""
+    """An immutable snapshot; every move returns the next one. Instants are UTC. `moved_by` are the requests heard so far."""
 
     id: str
     key: str
@@ -75,6 +75,7 @@ class Quote:
     accepted_by: str | None = None
     accepted_at: datetime | None = None
     order_id: str | None = None
+    moved_by: tuple[str, ...] = ()
 
     @property
     def is_open(self) -> bool:

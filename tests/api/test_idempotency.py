@@ -1,13 +1,21 @@
 """Idempotency: a POST that comes twice is carried out once, and answered the same."""
 
 import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
 from hashlib import sha256
 
+import httpx
 import pytest
+from temporalio.client import Client
 
+from activities.quoting import Move, MoveQuote, QuotingActivities
 from api import idempotency
 from api.access import Call
+from api.app import create_app
 from api.problems import Unavailable
+from domain.errors import InvalidState
 from store.access import Request, begin, finish
 from store.lists import Asked, list_customers
 
@@ -135,6 +143,72 @@ class TestAfterAFailureOfOurs:
             answer = await api.http.post("/v1/quotes", json=quote, headers=headers)
             assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
         assert (await api.http.post("/v1/quotes", json=quote, headers=headers)).status_code == 201
+
+
+class TestAfterACrashBetweenDoingAndAnswering:
+    """The claim is there, the answer is not; whoever comes later takes over, at a later instant."""
+
+    @pytest.mark.parametrize(
+        ("verb", "body"),
+        [("withdraw", {}), ("submit", {}), ("approve", {"as": "finance"}), ("reject", {"as": "finance"})],
+    )
+    async def test_what_is_done_is_answered_as_done(self, api, verb, body):
+        key = await api.quote(await api.customer(), plan="yearly")
+        path, headers = f"/v1/quotes/{key}/{verb}", {"Idempotency-Key": api.fresh("i")}
+        first = await api.http.post(path, json=body, headers=headers)
+        await crashed(api, headers)
+        again = await api.http.post(path, json=body, headers=headers)
+        assert (again.status_code, again.json()) == (200, first.json())
+        assert "idempotent-replayed" not in again.headers
+        other = await api.http.post(path, json=body, headers={"Idempotency-Key": api.fresh("i")})
+        assert (other.status_code, other.json()["code"]) == (409, "invalid_state")
+
+    @pytest.mark.parametrize(("verb", "body"), [("withdraw", {}), ("reject", {"as": "finance"})])
+    async def test_the_record_tells_it_when_the_process_is_forgotten(self, api, verb, body):
+        key = await api.quote(await api.customer(), plan="yearly")
+        path, headers = f"/v1/quotes/{key}/{verb}", {"Idempotency-Key": api.fresh("i")}
+        first = await api.http.post(path, json=body, headers=headers)
+        await crashed(api, headers)
+        async with elsewhere(api) as http:
+            again = await http.post(path, json=body, headers=headers)
+            assert (again.status_code, again.json()) == (200, first.json())
+            other = await http.post(path, json=body, headers={"Idempotency-Key": api.fresh("i")})
+            assert (other.status_code, other.json()["code"]) == (409, "invalid_state")
+
+    async def test_a_move_is_made_once_whatever_has_happened_since(self, api):
+        key = await api.quote(await api.customer(), plan="yearly")
+        quote = (await api.http.get(f"/v1/quotes/{key}")).json()
+        moving = QuotingActivities(
+            open_books=api.world.world.doors.open_books, lifecycles=api.world.world.doors.lifecycles
+        )
+        submit = MoveQuote(quote_id=quote["id"], move=Move.SUBMIT, at=api.world.now, cause="t1")
+        approve = replace(submit, move=Move.APPROVE, approver="finance", cause="t2")
+        for command in (submit, approve):
+            done = await moving.move(command)
+        for command in (submit, approve):
+            assert await moving.move(replace(command, at=api.world.now + timedelta(minutes=9))) == done
+        with pytest.raises(InvalidState):
+            await moving.move(replace(submit, cause="t3"))
+
+
+@asynccontextmanager
+async def elsewhere(api):
+    """The API over a Temporal that has forgotten all that has ended."""
+    context = api.world.world.api.state.context
+    config = {**context.temporal.config(), "namespace": "elsewhere"}
+    transport = httpx.ASGITransport(create_app(replace(context, temporal=Client(**config))))
+    headers = {"authorization": api.http.headers["authorization"]}
+    async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers, timeout=60) as http:
+        yield http
+
+
+async def crashed(api, headers):
+    """What a crash of the API leaves of a request: its claim, by now so old that the next one takes over."""
+    await api.world.reach(api.world.now + 2 * idempotency.STALE_AFTER)
+    await api.world.world.api.state.context.pool.execute(
+        "UPDATE idempotency_keys SET done = false, status = NULL, headers = NULL, body = NULL WHERE key = $1",
+        headers["Idempotency-Key"],
+    )
 
 
 class TestAKeyOfTheBusiness:

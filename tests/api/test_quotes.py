@@ -81,9 +81,15 @@ class TestAcceptance:
     async def test_again_answers_the_order_again(self, api):
         key = await api.quote(await api.customer())
         first = await post(api, f"/v1/quotes/{key}/accept?wait=PT20S", {"accepted_by": "Ada"})
-        again = await post(api, f"/v1/quotes/{key}/accept", {"accepted_by": "Bob"})
-        assert first[1]["id"] == again[1]["id"]
-        assert again[0] == 202
+        for body in ({"accepted_by": "Ada"}, {}):
+            again = await post(api, f"/v1/quotes/{key}/accept", body)
+            assert (again[0], again[1]["id"]) == (202, first[1]["id"])
+
+    async def test_by_somebody_else_comes_too_late(self, api):
+        key = await api.quote(await api.customer())
+        await post(api, f"/v1/quotes/{key}/accept", {"accepted_by": "Ada"})
+        status, problem = await post(api, f"/v1/quotes/{key}/accept", {"accepted_by": "Bob"})
+        assert (status, problem["code"]) == (409, "invalid_state")
         assert (await api.http.get(f"/v1/quotes/{key}")).json()["accepted_by"] == "Ada"
 
     async def test_by_many_at_once_makes_one_order(self, api):
