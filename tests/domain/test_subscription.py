@@ -5,7 +5,6 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from domain.turn import Turn, cancelled, opened, turned
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from domain.catalog import Plan, Timing
 from domain.errors import InvalidState, MixedCadence
 from domain.rating import WHOLE, Share
 from domain.subscription import Item, Section, Subscription, SubscriptionState, activated, sold_cadence
+from domain.turn import Turn, cancelled, opened, turned
 from tests.domain.builders import (
     DAY,
     HOUR,
@@ -283,9 +283,11 @@ class TestBoundary:
         assert (advance.timing, advance.starts_at) == (Timing.ADVANCE, instant("2026-07-01"))
 
     def test_the_last_invoice_of_an_end_waits_too(self):
-        _, last = lived(plan(usage(), usage_grace=HOUR, duration=10 * DAY), at="2026-06-01T12:00Z")
+        _, last, late = lived(plan(usage(), usage_grace=HOUR, duration=10 * DAY), at="2026-06-01T12:00Z")
         assert (last.at, last.issue_at) == (instant("2026-06-11"), instant("2026-06-11T01:00"))
         assert last.after.ended_at == instant("2026-06-11")
+        assert (late.at, late.parts, late.events) == (instant("2026-07-16"), (), ())
+        assert (late.period, late.after.ended_at, late.after.next_due_at) == (last.period, last.after.ended_at, None)
 
     def test_is_ended_from_the_instant_of_the_end_though_the_invoice_waits(self):
         (turn,) = lived(plan(usage(), usage_grace=HOUR, duration=10 * DAY), at="2026-06-01T12:00Z", turns=1)
@@ -331,7 +333,8 @@ class TestCancelledNow:
         turn = cancel(first.after, metered, at="2023-08-20T09:00Z")
         assert (turn.cause, turn.at, turn.issue_at) == ("cancel/asked",) + (instant("2023-08-20T09:00Z"),) * 2
         assert (turn.after.state, turn.after.ended_at) == (ENDED, instant("2023-08-20T09:00Z"))
-        assert (turn.after.ends_on, turn.after.period, turn.after.next_due_at) == (on("2023-08-20"), None, None)
+        assert (turn.after.ends_on, turn.after.period) == (on("2023-08-20"), None)
+        assert turn.after.next_due_at == instant("2023-09-24T09:00Z")  # the last look at late usage
         assert turn.events == ("subscription.ended",)
 
     @pytest.mark.parametrize(

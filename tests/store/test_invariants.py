@@ -61,7 +61,7 @@ FAULTS = {
         "UPDATE orders SET state = 'cancelled', document = jsonb_set(document, '{state}', '\"cancelled\"')",
         "UPDATE subscriptions SET order_id = 'another'",
     ],
-    "a running subscription knows its next boundary, and an ended one has none": [
+    "a running subscription knows its next boundary, and an ended one has at most late usage to wait for": [
         "UPDATE subscriptions SET next_action_at = NULL",
         "UPDATE subscriptions SET ended_at = activated_at, state = 'ended',"
         " document = jsonb_set(document, '{state}', '\"ended\"')",
@@ -80,7 +80,7 @@ FAULTS = {
         "UPDATE subscriptions SET ended_at = activated_at, state = 'ended', next_action_at = NULL,"
         " document = jsonb_set(document, '{state}', '\"ended\"')",
     ],
-    "a closed collection holds no suspension, and a suspending one does": [
+    "a closed collection holds no suspension, and one that suspends what still runs does": [
         "UPDATE suspensions SET ends_at = starts_at",
         "UPDATE collections SET suspended = false",
         "UPDATE suspensions SET invoice_id = 'inv_1'",
