@@ -7,7 +7,6 @@ all, under the invoice's derived id: a second run finds them and answers the sam
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from domain.turn import Turn, cancelled, turned
 from temporalio import activity
 
 from activities.ports import Books, OpenBooks
@@ -23,6 +22,7 @@ from domain.metering import USAGE_MAX_AGE
 from domain.money import Money
 from domain.subscription import Plans, Subscription, SubscriptionState
 from domain.tax import tax_rate
+from domain.turn import Turn, cancelled, turned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

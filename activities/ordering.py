@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from domain.turn import opened
 from temporalio import activity
 
 from activities.billing import bill, unsettled
@@ -14,6 +13,7 @@ from domain.entitlement import entitlements_of
 from domain.ids import derived_id
 from domain.order import Order, OrderState, StepState
 from domain.subscription import Subscription, SubscriptionState, activated
+from domain.turn import opened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from fractions import Fraction
 
-from domain.turn import opened
-
 from api.list_prices import list_prices
 from api.phrases import Phrases
 from domain import document as paper
@@ -28,6 +26,7 @@ from domain.quote import Quote, QuoteLine
 from domain.rating import Usage
 from domain.subscription import Item, Plans, activated
 from domain.tax import TaxAmount, tax_rate
+from domain.turn import opened
 
 
 def invoice_document(

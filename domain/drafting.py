@@ -20,8 +20,9 @@ from domain.ids import derived_id
 from domain.invoice import Invoice, LineItem, LineKind
 from domain.money import Money, plain, total
 from domain.rating import WHOLE, RatedLine, Usage, rate, true_up
-from domain.subscription import Item, Part, Plans, Subscription, Turn
+from domain.subscription import Item, Plans, Subscription
 from domain.tax import taxed
+from domain.turn import Part, Turn
 
 ONE = Fraction(1)
 _NEVER_PRORATED = frozenset({LineKind.USAGE, LineKind.LATE_USAGE})

@@ -31,8 +31,9 @@ from domain.invoice import Invoice, LineItem, LineKind
 from domain.metering import Event, Span, measured
 from domain.money import Money
 from domain.quote import Approval, Quote, QuoteLine
-from domain.subscription import Item, Plans, Subscription, Turn, activated, cancelled, opened, turned
+from domain.subscription import Item, Plans, Subscription, activated
 from domain.tax import taxed
+from domain.turn import Turn, cancelled, opened, turned
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 USAGE_MAX_AGE = 35 * DAY

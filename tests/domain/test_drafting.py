@@ -11,7 +11,7 @@ from domain.drafting import measures
 from domain.invoice import LineKind
 from domain.money import Money, total
 from domain.rating import Share
-from domain.subscription import Turn, opened, turned
+from domain.turn import Turn, opened, turned
 from tests.domain.builders import (
     DAY,
     Life,

@@ -41,8 +41,9 @@ from domain.order import Order, steps_for
 from domain.payment import Payment
 from domain.quote import Approval, Quote, QuoteLine
 from domain.rating import Share
-from domain.subscription import Item, Part, Section, Subscription
+from domain.subscription import Item, Section, Subscription
 from domain.tax import TaxAmount
+from domain.turn import Part
 
 AT = datetime(2026, 1, 31, 8, 0, 0, 123456, tzinfo=UTC)
 DAY = timedelta(days=1)
