@@ -26,12 +26,18 @@ async def healthz() -> Response:
 
 @routes.get("/readyz", openapi_extra=_OPEN)
 async def readyz(context: Doors) -> Response:
-    """Database and Temporal answer; 503 names the one that does not."""
+    """Whether requests may be sent here, and which room answers.
+
+    Without the database nothing works: 503. Without Temporal usage, checks and reads go on, and verbs answer 503 each by
+    itself: `degraded`, and still ready.
+    """
     rooms = {"database": _asks_database(context), "temporal": _asks_temporal(context)}
     found = await asyncio.gather(*rooms.values(), return_exceptions=True)
     states = {room: "ok" if said is None else "unreachable" for room, said in zip(rooms, found, strict=True)}
-    ready = set(states.values()) == {"ok"}
-    return answer({"status": "ok" if ready else "unavailable", **states}, 200 if ready else 503)
+    status = "ok" if set(states.values()) == {"ok"} else "degraded"
+    if states["database"] != "ok":
+        return answer({"status": "unavailable", **states}, 503)
+    return answer({"status": status, **states})
 
 
 @routes.get("/problems/{code}", openapi_extra=_OPEN)
