@@ -12,6 +12,7 @@ from api.context import Context, Doors
 from api.customers import whose
 from api.docs import says
 from api.endpoint import router
+from api.roles import HISTORIES
 from domain.audit import AuditEvent
 from domain.errors import NotFound
 from store.lists import list_events
@@ -39,7 +40,7 @@ async def get_events(
     subscription: Annotated[str | None, Query(description="Id or key.")] = None,
     type: Annotated[str | None, Query(description="`invoice.issued`, or `invoice.` for all of them.")] = None,
 ) -> Response:
-    """What happened, newest first; a customer's key sees what happened to its own."""
+    """What happened, newest first, to the nouns that the caller's role works with; a customer's key sees its own."""
     page = await list_events(
         context.engine,
         asked,
@@ -47,6 +48,7 @@ async def get_events(
         subject=subject,
         subscription_id=await _subscription_id(context, subscription),
         type=type,
+        nouns=HISTORIES.get(call.key.role),
     )
     return answer(showing.page(await shown_events(context, page.data), page.next_cursor))
 

@@ -56,6 +56,17 @@ ROLES: dict[str, dict[str, frozenset[Role]]] = {
     "/v1/events": {"GET": ALL},
 }
 
+_DELIVERED = frozenset({"order", "subscription", "entitlement"})
+_SOLD = _DELIVERED | {"customer", "quote"}
+_PAID = _SOLD | {"invoice", "payment", "collection", "credit_note", "refund"}
+# Whose history a role sees, in events and timelines: that of the nouns it works with. An admin sees all.
+HISTORIES: dict[Role, frozenset[str]] = {
+    Role.SALES: _SOLD,
+    Role.PROVISIONING: _DELIVERED,
+    Role.USAGE: _DELIVERED - {"order"},
+    Role.FINANCE: _PAID,
+    Role.CUSTOMER: _PAID,
+}
 
 # Who carries an approver's name may read what is to be decided, and decide, whatever the role.
 DECIDING = {("GET", "/v1/quotes"), ("GET", "/v1/quotes/{id}"), ("GET", "/v1/quotes/{id}/pdf")} | {

@@ -13,6 +13,7 @@ from api.customers import whose
 from api.docs import says
 from api.endpoint import router
 from api.events import shown_events
+from api.roles import HISTORIES
 from domain.subscription import Subscription, SubscriptionState
 from store.lists import list_events, list_subscriptions, suspended_among
 from store.naming import keys_of
@@ -51,9 +52,10 @@ async def get_subscription(id: str, context: Doors, call: Calling) -> Response:
 
 @routes.get("/v1/subscriptions/{id}/timeline", responses=says({"data": [], "next_cursor": None}, codes="not_found"))
 async def get_timeline(id: str, context: Doors, call: Calling, asked: Paged) -> Response:
-    """What has happened to it, newest first."""
+    """What has happened to it, newest first, as far as the caller's role works with it."""
     subscription = await _named(context, call, id)
-    page = await list_events(context.engine, asked, subscription_id=subscription.id)
+    nouns = HISTORIES.get(call.key.role)
+    page = await list_events(context.engine, asked, subscription_id=subscription.id, nouns=nouns)
     return answer(showing.page(await shown_events(context, page.data), page.next_cursor))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Row, Select, Table, and_, or_, select
+from sqlalchemy import Column, ColumnElement, Row, Select, Table, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from domain.audit import AuditEvent
@@ -199,14 +199,16 @@ async def list_events(
     subject: str | None = None,
     subscription_id: str | None = None,
     type: str | None = None,
+    nouns: Iterable[str] | None = None,
 ) -> Page[AuditEvent]:
-    """What happened. `type` is a whole type ("invoice.issued") or a noun with its dot ("invoice.")."""
+    """What happened. `type` is a whole type ("invoice.issued") or a noun with its dot ("invoice."); only of `nouns`."""
     kind = None if type is None else _EVENTS.c.type.startswith(type, autoescape=True)
     conditions = (
         _of(_EVENTS, customer),
         _is(_EVENTS.c.subject, subject),
         _is(_EVENTS.c.subscription_id, subscription_id),
         kind if type and type.endswith(".") else _is(_EVENTS.c.type, type),
+        None if nouns is None else func.split_part(_EVENTS.c.type, ".", 1).in_(sorted(nouns)),
     )
     return await _rows(engine, _EVENTS, asked, conditions, _event)
 

@@ -135,3 +135,38 @@ class TestAnotherCustomersThings:
                 assert (await http.get(f"/v1/{noun}?customer={theirs}")).status_code == 404
             async with api.as_("customer", customer=theirs) as http:
                 assert {one["customer"] for one in (await http.get(f"/v1/{noun}")).json()["data"]} == {theirs}
+
+
+class TestHistories:
+    """What has happened is told to those who work with it; money to those who work with money."""
+
+    @pytest.mark.parametrize(
+        ("role", "seen", "unseen"),
+        [
+            (Role.ADMIN, {"catalog", "quote", "order", "payment"}, set()),
+            (Role.FINANCE, {"invoice", "payment", "quote"}, {"catalog"}),
+            (
+                Role.SALES,
+                {"customer", "quote", "order", "subscription"},
+                {"catalog", "invoice", "payment", "collection"},
+            ),
+            (Role.PROVISIONING, {"order", "entitlement"}, {"catalog", "customer", "quote", "invoice", "payment"}),
+            (Role.USAGE, {"subscription", "entitlement"}, {"catalog", "customer", "order", "invoice", "payment"}),
+            (Role.CUSTOMER, {"quote", "order", "invoice", "payment"}, {"catalog"}),
+        ],
+    )
+    async def test_are_told_by_role(self, api, theirs, key, role, seen, unseen):
+        more = {"customer": theirs} if role is Role.CUSTOMER else {}
+        async with api.as_(role, **more) as http:
+            events = (await http.get("/v1/events?limit=200")).json()["data"]
+            timeline = (await http.get(f"/v1/subscriptions/{key}/timeline?limit=200")).json()["data"]
+        told = {event["type"].partition(".")[0] for event in events}
+        assert seen <= told
+        assert not unseen & told
+        assert {event["type"].partition(".")[0] for event in timeline} <= told
+
+    @pytest.mark.parametrize("query", ["type=invoice.", "type=payment.succeeded"])
+    async def test_cannot_be_asked_for_by_name(self, api, key, query):
+        async with api.as_("usage") as http:
+            assert (await http.get(f"/v1/events?{query}")).json()["data"] == []
+        assert (await api.http.get(f"/v1/events?{query}")).json()["data"]
