@@ -4,8 +4,7 @@
 
 `providers.wording` words dates, numbers and sentences, the templates only place them. What a customer wrote reaches
 typst as JSON data, never as source, so that a customer called `#panic()` is text. The same document gives the same
-bytes: the only clock is the document's own date, the only fonts are those embedded in typst (Latin, Greek, Cyrillic and
-Hebrew; letters beyond them print as boxes).
+bytes: the only clock is the document's own date, the only fonts are those embedded in typst (`providers.glyphs`).
 
 Rendering is pure computation, some ten milliseconds for a page and eighty for sixty lines. It lets go of the
 interpreter lock and is safe in any thread, so an async caller hands it to one.
@@ -16,7 +15,6 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import cast
-from unicodedata import category
 
 import typst
 
@@ -31,6 +29,7 @@ from domain.document import (
     Settling,
     Standing,
 )
+from providers.glyphs import readable
 from providers.wording import NO_BREAK, TEMPLATES, Voice
 
 View = dict[str, object]
@@ -67,10 +66,9 @@ def _pdf(template: str, view: View, dated: date) -> bytes:
 
 
 def _printable(value: object) -> object:
-    """The same view without what paper has not: control and format characters, lone surrogates."""
+    """The same view without what paper has not."""
     if isinstance(value, str):
-        text = "".join(char for char in value.encode("utf-8", "replace").decode("utf-8") if category(char) != "Cf")
-        return "".join(char if char.isprintable() or char == NO_BREAK else " " for char in text).strip()
+        return readable(value)
     if isinstance(value, dict):
         return {key: _printable(item) for key, item in cast("View", value).items()}
     if isinstance(value, list | tuple):

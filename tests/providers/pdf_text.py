@@ -89,8 +89,9 @@ def _page_text(content: bytes, fonts: dict[bytes, dict[int, str]]) -> str:
             if meaning == "text":
                 text += literal[2:].decode("utf-16-be") if literal[:2] == b"\xfe\xff" else literal.decode("latin-1")
                 replaced = True
-            elif meaning == "glyphs" and not replaced:
-                codes = (int.from_bytes(literal[index : index + 2]) for index in range(0, len(literal), 2))
-                text += "".join(glyphs.get(code, MISSING) for code in codes)
+            elif meaning == "glyphs":
+                codes = [int.from_bytes(literal[index : index + 2]) for index in range(0, len(literal), 2)]
+                # A box is one, whatever text it stands for.
+                text += MISSING * codes.count(0) if replaced else "".join(glyphs.get(code, MISSING) for code in codes)
             meaning = "glyphs"
     return text
