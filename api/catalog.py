@@ -6,6 +6,7 @@ from fastapi import Query, Request, Response
 from pydantic import TypeAdapter
 from pydantic_core import PydanticSerializationError
 
+from api import showing_catalog
 from api.access import Calling
 from api.answers import answer
 from api.context import Doors
@@ -14,13 +15,12 @@ from api.endpoint import router
 from api.price_book import read_price_book
 from api.reading import invalid
 from domain.audit import AuditEvent
-from domain.catalog import Plan, PlanRef, PriceBook
+from domain.catalog import PlanRef, PriceBook
 from domain.errors import FieldError, NotFound
 
 routes = router("catalog")
 
 _BOOK = TypeAdapter(PriceBook)
-_PLAN: TypeAdapter[Plan] = TypeAdapter(Plan)
 _EXAMPLE = {
     "version": 1,
     "entity": {"key": "gym", "legal_name": "Iron Works Ltd", "country": "DE", "invoice_prefix": "IW"},
@@ -61,14 +61,14 @@ async def apply_catalog(request: Request, context: Doors, call: Calling) -> Resp
                 actor=call.actor,
             )
         )
-    return answer(_book(applied))
+    return answer(showing_catalog.price_book(applied))
 
 
 @routes.get("/v1/catalog", responses=says(_EXAMPLE, codes="not_found"))
 async def get_catalog(context: Doors) -> Response:
-    """The price book in force."""
+    """The price book in force, as it can be applied again: nothing changes then."""
     async with context.open_books() as books:
-        return answer(_book(await books.catalog.current()))
+        return answer(showing_catalog.price_book(await books.catalog.current()))
 
 
 @routes.get("/v1/plans/{key}", responses=says(_EXAMPLE["plans"], codes="not_found"))
@@ -85,11 +85,7 @@ async def get_plan(
             plan = next((plan for plan in (await books.catalog.current()).plans if plan.key == key), None)
     if plan is None:
         raise NotFound(f"no plan {key}")
-    return answer(_PLAN.dump_python(plan, mode="json", exclude_none=True))
-
-
-def _book(book: PriceBook) -> dict[str, Any]:
-    return _BOOK.dump_python(book, mode="json", exclude_none=True)
+    return answer(showing_catalog.plan(plan))
 
 
 def _storable(book: PriceBook) -> PriceBook:

@@ -55,6 +55,16 @@ def duration(text: str) -> timedelta | None:
     return timedelta(**parts) * (-1 if found["sign"] or found["inner"] else 1)
 
 
+def duration_text(span: timedelta) -> str:
+    """The text of which `duration` makes `span`: "P14D", "PT1H", "P-3D"."""
+    whole = abs(span) // timedelta(seconds=1)
+    days, rest = divmod(whole, 86_400)
+    units = (("H", rest // 3600), ("M", rest % 3600 // 60), ("S", rest % 60))
+    clock = "".join(f"{count}{unit}" for unit, count in units if count)
+    date = f"{days}D" if days or not clock else ""
+    return ("P-" if span < timedelta(0) else "P") + date + (f"T{clock}" if clock else "")
+
+
 class Shape(Generic[T]):
     """A reader of one type. Building it takes milliseconds, so make one and keep it."""
 
