@@ -60,7 +60,10 @@ def payment(attempt: Payment, *, invoice: str) -> Shown:
 def collection(
     collected: Collection, *, invoice: str, customer: str, subscription: str, attempts: Iterable[Payment]
 ) -> Shown:
-    """How an invoice with money due is collected: where it stands, what was tried, and what is still to be tried."""
+    """How an invoice with money due is collected: where it stands, what was tried, and what is still to be tried.
+
+    After a decline that no retry can turn, none is left, whatever the policy still had.
+    """
     return {
         "invoice": invoice,
         "invoice_id": collected.invoice_id,
@@ -76,7 +79,7 @@ def collection(
         "last_decline": collected.last_decline,
         "suspended": collected.suspended,
         "attempts": [payment(attempt, invoice=invoice) for attempt in attempts],
-        "retries_left": collected.retries_left if collected.is_open else 0,
+        "retries_left": collected.retries_left if collected.charge_at or collected.in_flight else 0,
         **waiting(collected.waiting),
     }
 

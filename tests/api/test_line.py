@@ -125,6 +125,12 @@ class TestDunning:
         await api.world.settle(api.world.now)
         assert (await get(api, f"/v1/collections/{key}%231"))["state"] == "paid"
 
+    async def test_after_a_card_is_refused_for_good_no_retry_is_left(self, api):
+        key = await api.sold(await api.customer(payment_method="pm_card_chargeDeclinedLostCard"))
+        collection = await get(api, f"/v1/collections/{key}%231")
+        assert (collection["cause"], collection["retries_left"]) == ("hard_decline", 0)
+        assert (collection["waiting_on"], collection["next_action"]) == ("customer", "mark_stuck")
+
     async def test_what_needs_a_person_is_listed_as_stuck(self, api):
         eve = await api.customer()
         key = await api.sold(eve)
