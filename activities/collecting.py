@@ -136,9 +136,10 @@ class CollectingActivities:
             collection = await books.collections.lock(collection.invoice_id)
             if collection.next_action != action:
                 return collection
+            late = self._late(action.at)
             if action.kind is ActionKind.REMIND:
-                return await recording.reminded(books, collection, action, mail)
-            return await recording.ACTS[action.kind](books, collection, action)
+                return await recording.reminded(books, collection, action, late=late, mail=mail)
+            return await recording.ACTS[action.kind](books, collection, action, late=late)
 
     async def _reminded(self, collection: Collection, action: Action) -> str:
         """Send the reminder; a mail that cannot be sent is given up in the end, so that it never holds up money."""
@@ -193,7 +194,7 @@ class CollectingActivities:
                 return collection
             payment, customer = await recording.written_ahead(books, collection, attempt=attempt, at=at)
             if payment is None:
-                return await recording.unchargeable(books, collection, attempt=attempt, at=at)
+                return await recording.unchargeable(books, collection, attempt=attempt, at=at, late=self._late(at))
         try:
             payment = await self._with_intent(payment, customer)
             intent = await self._confirmed(payment)
@@ -283,10 +284,14 @@ class CollectingActivities:
                 return collection
             is_news = known is None or intent.state not in {known.state, PaymentState.PENDING}
             if collection.attempts < payment.attempt or is_news:
-                return await recording.outcome(books, collection, payment, intent, at)
+                return await recording.outcome(books, collection, payment, intent, at=at, late=self._late(at))
             collection = collection.looked(at)
             await books.collections.put(collection)
         return collection
+
+    def _late(self, at: datetime) -> timedelta:
+        """How much later than `at`, when it was due, it is now."""
+        return self._clock.now() - at
 
 
 def _moved_on(intent: Intent, attempts: tuple[Payment, ...]) -> bool:

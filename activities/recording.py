@@ -1,7 +1,10 @@
-"""Recording: what collecting writes into the books, each time in one transaction that the caller owns."""
+"""Recording: what collecting writes into the books, each time in one transaction that the caller owns.
+
+`late` is how much later than due it is done, by the clock.
+"""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from activities.ports import Books, Intent
 from domain.audit import AuditEvent
@@ -49,21 +52,25 @@ def _reusable_intent(attempts: tuple[Payment, ...], invoice: Invoice) -> str | N
     return last.intent_ref
 
 
-async def unchargeable(books: Books, collection: Collection, *, attempt: int, at: datetime) -> Collection:
+async def unchargeable(
+    books: Books, collection: Collection, *, attempt: int, at: datetime, late: timedelta
+) -> Collection:
     """The charge that was due at `at` had nothing to be made on."""
-    collection = collection.unchargeable(at)
+    collection = collection.unchargeable(at).behind(late)
     await books.collections.put(collection)
     await books.audit.add(_event("collection.no_payment_method", collection, at, str(attempt)))
     return collection
 
 
-async def outcome(books: Books, collection: Collection, payment: Payment, intent: Intent, at: datetime) -> Collection:
+async def outcome(
+    books: Books, collection: Collection, payment: Payment, intent: Intent, *, at: datetime, late: timedelta
+) -> Collection:
     """What came of the attempt, everywhere at once: payment, collection, and of a success invoice, ledger and access."""
     decline = intent.decline
     code = (decline.decline_code or decline.code) if decline else None
     payment = replace(payment, state=intent.state, charge_ref=intent.charge_ref, decline_code=code)
     told = collection.attempted if collection.attempts < payment.attempt else collection.resolved
-    after = told(intent.state, classify(decline) if decline else None, code, at)
+    after = told(intent.state, classify(decline) if decline else None, code, at).behind(late)
     await books.payments.put(payment)
     await books.collections.put(after)
     events = [_payment_event(payment, after, at)]
@@ -78,39 +85,41 @@ async def outcome(books: Books, collection: Collection, payment: Payment, intent
     return after
 
 
-async def reminded(books: Books, collection: Collection, action: Action, mail: str) -> Collection:
+async def reminded(books: Books, collection: Collection, action: Action, *, late: timedelta, mail: str) -> Collection:
     """A reminder was due; `mail` says what became of it: sent, failed, or no address."""
-    return await _acted(books, collection, action, "collection.reminded", mail=mail)
+    return await _acted(books, collection, action, "collection.reminded", late, mail=mail)
 
 
-async def suspended(books: Books, collection: Collection, action: Action) -> Collection:
+async def suspended(books: Books, collection: Collection, action: Action, *, late: timedelta) -> Collection:
     """What the subscription gives is shut, if it still gives anything."""
     subscription = await books.subscriptions.get(collection.subscription_id)
     if subscription.state is not SubscriptionState.ENDED:
         await books.entitlements.suspend(collection.subscription_id, collection.invoice_id, action.at)
-    return await _acted(books, collection, action, "entitlement.suspended")
+    return await _acted(books, collection, action, "entitlement.suspended", late)
 
 
-async def stuck(books: Books, collection: Collection, action: Action) -> Collection:
+async def stuck(books: Books, collection: Collection, action: Action, *, late: timedelta) -> Collection:
     """Only a person can go on."""
-    return await _acted(books, collection, action, "collection.stuck")
+    return await _acted(books, collection, action, "collection.stuck", late)
 
 
-async def written_off(books: Books, collection: Collection, action: Action) -> Collection:
+async def written_off(books: Books, collection: Collection, action: Action, *, late: timedelta) -> Collection:
     """The money is given up. Access that is shut stays so where the subscription is cancelled next."""
     invoice = await books.invoices.lock(collection.invoice_id)
     await books.ledger.post(write_off_posting(invoice, action.at))
     await books.invoices.put(invoice.written_off())
     if collection.suspended and collection.policy.on_write_off == "keep":
         await books.audit.add(await _restored(books, collection, action.at))
-    return await _acted(books, collection, action, "invoice.written_off")
+    return await _acted(books, collection, action, "invoice.written_off", late)
 
 
 ACTS = {ActionKind.SUSPEND: suspended, ActionKind.MARK_STUCK: stuck, ActionKind.WRITE_OFF: written_off}
 
 
-async def _acted(books: Books, collection: Collection, action: Action, event: str, **data: str) -> Collection:
-    after = collection.acted(action)
+async def _acted(
+    books: Books, collection: Collection, action: Action, event: str, late: timedelta, **data: str
+) -> Collection:
+    after = collection.acted(action).behind(late)
     await books.collections.put(after)
     await books.audit.add(_event(event, after, action.at, action.at.isoformat(), **data))
     return after

@@ -26,6 +26,7 @@ UNKNOWN_LIMIT = timedelta(minutes=5)
 POLL_AFTER = timedelta(minutes=15)
 POLL_AT_LEAST = timedelta(hours=1)
 POLL_AT_MOST = timedelta(days=1)
+LATE = timedelta(days=1)
 
 
 class CollectionState(StrEnum):
@@ -95,7 +96,8 @@ class Collection:
 
     `attempts` counts charges tried, `retries_used` those taken from the policy's schedule. `charge_at` is when the next charge
     is due, None when nothing is scheduled; then `cause` says why, and `since` since when. `read_at` is when the provider is
-    asked what became of the money. `reminded_until` is the instant up to which reminders are done with. All instants UTC.
+    asked what became of the money. `reminded_until` is the instant up to which reminders are done with. `delay` is how much
+    later than due we did things, after an outage of ours; what is still to come keeps its distance. All instants UTC.
     """
 
     invoice_id: str
@@ -116,6 +118,7 @@ class Collection:
     last_decline: str | None = None
     reminded_until: datetime | None = None
     suspended: bool = False
+    delay: timedelta = timedelta(0)
 
     @property
     def is_open(self) -> bool:
@@ -258,6 +261,19 @@ class Collection:
             case ActionKind.CHARGE | ActionKind.READ:
                 raise ValueError(f"a {action.kind} is told by its outcome")
 
+    def behind(self, by: timedelta) -> "Collection":
+        """What was done last was done later than due by that much. Where that is more than a day all that is to come moves
+        with it: a customer is not charged, reminded and shut out in one hour because we were away for a month.
+        """
+        if by < LATE or not self.is_open:
+            return self
+        return replace(
+            self,
+            delay=self.delay + by,
+            charge_at=self.charge_at + by if self.charge_at else None,
+            reminded_until=self.reminded_until + by if self.reminded_until else None,
+        )
+
     def _declined(self, decline: DeclineClass, code: str | None, at: datetime) -> "Collection":
         if decline is DeclineClass.US:
             stuck = StuckReason.PROCESS_FAILING
@@ -316,11 +332,13 @@ class Collection:
             return actions
         actions += [Action(kind=ActionKind.REMIND, at=at) for at in self._reminders()[:1]]
         if self.policy.suspend_after is not None and not self.suspended:
-            actions.append(Action(kind=ActionKind.SUSPEND, at=max(self.due_at + self.policy.suspend_after, self.since)))
+            actions.append(Action(kind=ActionKind.SUSPEND, at=self._after_due(self.policy.suspend_after)))
         if self.policy.write_off_after is not None:
-            at = max(self.due_at + self.policy.write_off_after, self.since)
-            actions.append(Action(kind=ActionKind.WRITE_OFF, at=at))
+            actions.append(Action(kind=ActionKind.WRITE_OFF, at=self._after_due(self.policy.write_off_after)))
         return actions
+
+    def _after_due(self, wait: timedelta) -> datetime:
+        return max(self.due_at + self.delay + wait, self.since)
 
     def _patience(self) -> timedelta:
         if self.cause is StuckReason.PROCESSING_TOO_LONG:
@@ -330,8 +348,8 @@ class Collection:
     def _reminders(self) -> list[datetime]:
         """Those still to come; one that falls before the invoice was issued is never sent."""
         after = self.reminded_until
-        instants = sorted(self.due_at + offset for offset in self.policy.reminders)
-        return [at for at in instants if at >= self.issued_at and (after is None or at > after)]
+        instants = sorted(self.due_at + self.delay + offset for offset in self.policy.reminders)
+        return [at for at in instants if at - self.delay >= self.issued_at and (after is None or at > after)]
 
 
 def opened(invoice: Invoice, policy: DunningPolicy) -> Collection:

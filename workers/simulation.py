@@ -74,6 +74,11 @@ class Simulation:
             await self._come_to(soonest)
         await self._come_to(at)
 
+    async def jump_to(self, at: datetime) -> None:
+        """Move the clocks, and see to nothing on the way."""
+        self._clock.move_to(at)
+        await self._env.sleep(at - self._offset - await self._env.get_current_time())
+
     async def settle(self, at: datetime) -> None:
         """Return when nothing that is due by `at` is left undone, nor anything that it set going. Raises Stalled."""
         deadline = time.monotonic() + PATIENCE_S

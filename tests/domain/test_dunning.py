@@ -263,6 +263,38 @@ class TestStuck:
             assert (known.state, known.stuck_reason, known.since) == (state, None, NOON + HOUR)
 
 
+class TestLate:
+    def test_by_hours_changes_nothing(self):
+        one = declined(collection(policy("2 2", "3 10")))
+        assert one.behind(23 * HOUR) == one
+
+    def test_by_months_all_that_is_to_come_keeps_its_distance(self):
+        rules = policy("2 2", "1 10", suspend_after=14 * DAY, write_off_after=60 * DAY)
+        one = declined(collection(rules)).behind(90 * DAY)
+        assert left_to_time(one, "soft")[:6] == [
+            ("remind", 91 * DAY),
+            ("charge", 92 * DAY),
+            ("charge", 94 * DAY),
+            ("mark_stuck", 97 * DAY),
+            ("remind", 100 * DAY),
+            ("suspend", 104 * DAY),
+        ]
+
+    def test_a_reminder_is_sent_once_and_the_next_one_when_its_time_has_passed(self):
+        one = (
+            collection(policy("", "0 3 10", net_days=30))
+            .acted(Action(kind=REMIND, at=NOON + 30 * DAY))
+            .behind(40 * DAY)
+        )
+        assert one.reminded_until == NOON + 70 * DAY
+        reminders = [after // DAY for what, after in left_to_time(replace(one, charge_at=None)) if what == "remind"]
+        assert reminders == [73, 80]
+
+    def test_what_is_closed_is_closed(self):
+        paid = tried(collection(), "paid")
+        assert paid.behind(90 * DAY) == paid
+
+
 class TestOutcomeToCome:
     @pytest.mark.parametrize(("outcome", "first"), [("unknown", 5 * MINUTE), ("processing", 15 * MINUTE)])
     def test_is_looked_up_after_an_hour_and_then_ever_more_rarely(self, outcome: str, first: timedelta):

@@ -15,7 +15,13 @@ from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, 
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
+from domain.dunning import Collection
+from domain.order import Order
+from domain.quote import Quote
+from domain.subscription import Subscription
+from store.due import Lifecycle, open_lifecycles
 from store.invariants import violations
+from workers.restart import restart_everything
 from workers.simulation import Simulation, simulation
 from workflows import names
 
@@ -83,6 +89,14 @@ class Line:
         """So much later, all done that is due by then."""
         await self.world.reach(self.world.now + timedelta(**by))
 
+    async def away(self, **by: float) -> None:
+        """Everything is down so long, and nothing is left but the books; then what is open is started from them."""
+        for record in await open_lifecycles(self.world.engine):
+            await self.world.client.get_workflow_handle(workflow_of(record)).terminate()
+        await self.world.jump_to(self.world.now + timedelta(**by))
+        await restart_everything(self.world.engine, self.world.world.doors.lifecycles)
+        await self.settle()
+
     async def order(self, name: str) -> Any:
         return await self.get(f"orders/{name}")
 
@@ -147,6 +161,19 @@ class Line:
 
     async def _has_ended(self, workflow_id: str) -> bool:
         return await self.status(workflow_id) is WorkflowExecutionStatus.COMPLETED
+
+
+def workflow_of(record: Lifecycle) -> str:
+    """The id of the workflow that runs what is recorded."""
+    match record:
+        case Quote():
+            return names.quote_workflow(record.id)
+        case Order():
+            return names.order_workflow(record.id)
+        case Subscription():
+            return names.subscription_workflow(record.id)
+        case Collection():
+            return names.collection_workflow(record.invoice_id)
 
 
 def offer(name: str, plan: str = "all-access", **more: Any) -> dict[str, Any]:
