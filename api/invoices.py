@@ -18,10 +18,18 @@ from store.naming import invoice_named, keys_of
 
 routes = router("invoices")
 
-_EXAMPLE = {
+_EXAMPLE: showing.Shown = {
     "number": "IW-2026-000001",
     "customer": "ada",
     "subscription": "q1",
+    "seller": {
+        "key": "gym",
+        "legal_name": "Iron Works Ltd",
+        "country": "DE",
+        "tax_id": "DE123456789",
+        "address": ["Weg 1"],
+    },
+    "buyer": {"name": "Ada", "country": "DE", "tax_id": None, "address": ["Allee 2"]},
     "issued_at": "2026-01-31T08:05:00Z",
     "period": {"start": "2026-01-31", "end": "2026-02-28"},
     "currency": "EUR",

@@ -60,6 +60,9 @@ _BY_CAUSE: dict[StuckReason | None, Settling] = {
     StuckReason.HARD_DECLINE: Settling.DECLINED,
     StuckReason.RETRIES_EXHAUSTED: Settling.DECLINED,
     StuckReason.NETWORK_BUDGET_SPENT: Settling.DECLINED,
+    # Ours to mend: the customer has done their part.
+    StuckReason.PROCESS_FAILING: Settling.PROCESSING,
+    StuckReason.PROVIDER_UNAVAILABLE: Settling.PROCESSING,
 }
 
 

@@ -7,7 +7,7 @@ import pytest
 from domain.catalog import Bank
 from domain.customer import Customer
 from domain.document import Settling, reminder, settling
-from domain.dunning import Collection
+from domain.dunning import Collection, StuckReason
 from domain.payment import DeclineClass, PaymentState
 from tests.domain.builders import DAY, NOON, SELLER, collection, issued, policy
 
@@ -31,6 +31,7 @@ class TestSettling:
             (tried(FAILED, DeclineClass.NEVER, "stolen_card"), Settling.DECLINED),
             (tried(FAILED, DeclineClass.TIMED), Settling.DECLINED),
             (collection().unchargeable(NOON), Settling.PAY),
+            (replace(collection(), charge_at=None, cause=StuckReason.PROCESS_FAILING), Settling.PROCESSING),
         ],
     )
     def test_is_what_its_collection_waits_for(self, stands: Collection, expected: Settling):
