@@ -4,7 +4,7 @@ Period, usage billed, invoice with its number, ledger, collection and what is to
 all, under the invoice's derived id: a second run finds them and answers the same.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from temporalio import activity
@@ -13,8 +13,9 @@ from activities.ports import Books, OpenBooks
 from domain.audit import AuditEvent
 from domain.calendar import local_day
 from domain.catalog import DunningPolicy, PlanRef, PriceBook
+from domain.claim import sold_by, unclaimed
 from domain.customer import Customer
-from domain.drafting import Draft, draft_invoice, measures
+from domain.drafting import BilledUsage, Draft, draft_invoice, measures
 from domain.dunning import Collection, opened
 from domain.invoice import Invoice
 from domain.ledger import Account, invoice_posting
@@ -122,11 +123,11 @@ def refs_of(subscription: Subscription) -> tuple[PlanRef, ...]:
 async def _drafted(
     books: Books, subscription: Subscription, turn: Turn, plans: Plans, book: PriceBook, customer: Customer
 ) -> Draft:
-    earlier = await books.invoices.billed_since(subscription.id, subscription.sections[0].starts_at - USAGE_MAX_AGE)
-    known = set(plans)
-    older = {was.part.item.plan for was in earlier} - known
-    if older:
-        plans = {**plans, **await books.catalog.plans(older)}
+    since = subscription.sections[0].starts_at - USAGE_MAX_AGE
+    earlier = (await books.invoices.billed_since([subscription.id], since))[subscription.id]
+    plans = {**plans, **await books.catalog.plans({was.part.item.plan for was in earlier} - set(plans))}
+    if measures(turn.parts, earlier, plans):
+        turn, earlier = await _unclaimed(books, subscription, turn, earlier, plans)
     wanted = measures(turn.parts, earlier, plans)
     measured = await books.usage.measured(subscription.customer_id, wanted) if wanted else {}
     return draft_invoice(
@@ -138,6 +139,21 @@ async def _drafted(
         inclusive=book.inclusive,
         earlier=earlier,
     )
+
+
+async def _unclaimed(
+    books: Books, subscription: Subscription, turn: Turn, earlier: tuple[BilledUsage, ...], plans: Plans
+) -> tuple[Turn, tuple[BilledUsage, ...]]:
+    """The same without the usage that older lines of the customer bill."""
+    parts = (*turn.parts, *(was.part for was in earlier))
+    since = min(part.starts_at for part in parts)
+    all_ = (*await books.subscriptions.older_than(subscription, since), subscription)
+    plans = {**plans, **await books.catalog.plans({ref for one in all_ for ref in refs_of(one)} - set(plans))}
+    billed = await books.invoices.billed_since([one.id for one in all_], since)
+    sold = [line for one in all_ for line in sold_by(one, billed[one.id], plans)]
+    parts = unclaimed(subscription, parts, sold)
+    now, then = parts[: len(turn.parts)], parts[len(turn.parts) :]
+    return replace(turn, parts=now), tuple(replace(was, part=part) for was, part in zip(earlier, then, strict=True))
 
 
 async def _issued(

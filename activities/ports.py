@@ -3,7 +3,7 @@
 `store` and `providers` implement these; `workers` plugs them in. Nothing here imports either.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -164,6 +164,14 @@ class Catalog(Protocol):
         ...
 
 
+class Subscriptions(Keyed[Subscription], Protocol):
+    """What runs, and what ran."""
+
+    async def older_than(self, subscription: Subscription, since: datetime) -> tuple[Subscription, ...]:
+        """What its customer had before it and still had after `since`, oldest first."""
+        ...
+
+
 class Entitlements(Protocol):
     """What customers may do."""
 
@@ -211,8 +219,8 @@ class Invoices(Keyed[Invoice], Protocol):
         """The next number of the prefix of `entity` in `year`, gapless: given back when the transaction fails."""
         ...
 
-    async def billed_since(self, subscription_id: str, since: datetime) -> tuple[BilledUsage, ...]:
-        """What was billed of usage in parts that end after `since`, for re-rating, oldest first."""
+    async def billed_since(self, subscriptions: Sequence[str], since: datetime) -> dict[str, tuple[BilledUsage, ...]]:
+        """What was billed of usage in parts that end after `since`, by subscription, oldest first."""
         ...
 
     async def remember_billed(self, subscription_id: str, billed: Iterable[BilledUsage]) -> None:
@@ -280,7 +288,7 @@ class Books(Protocol):
     @property
     def orders(self) -> Keyed[Order]: ...  # noqa: D102
     @property
-    def subscriptions(self) -> Keyed[Subscription]: ...  # noqa: D102
+    def subscriptions(self) -> Subscriptions: ...  # noqa: D102
     @property
     def entitlements(self) -> Entitlements: ...  # noqa: D102
     @property

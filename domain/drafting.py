@@ -18,6 +18,7 @@ from domain.catalog import Charge, Commitment, Plan, Timing
 from domain.discount import discounted
 from domain.ids import derived_id
 from domain.invoice import Invoice, LineItem, LineKind
+from domain.metering import Span
 from domain.money import Money, plain, total
 from domain.rating import WHOLE, RatedLine, Usage, rate, true_up
 from domain.subscription import Item, Plans, Subscription
@@ -32,7 +33,7 @@ _NEVER_PRORATED = frozenset({LineKind.USAGE, LineKind.LATE_USAGE})
 class Measure:
     """What must be read from the store of usage to rate a charge: a meter over `[starts_at, ends_at)`, UTC.
 
-    `dimensions` asks for groups, `events` for single events.
+    `dimensions` asks for groups, `events` for single events; what lies in a span of `without` is left out.
     """
 
     meter: str
@@ -40,6 +41,7 @@ class Measure:
     ends_at: datetime
     dimensions: tuple[str, ...] = ()
     events: bool = False
+    without: tuple[Span, ...] = ()
 
 
 Measured = Mapping[Measure, Usage]
@@ -51,6 +53,7 @@ class BilledUsage:
 
     part: Part
     charge: str
+    meter: str
     billed: Money
 
 
@@ -79,7 +82,8 @@ def measure(part: Part, charge: Charge) -> Measure:
     assert charge.meter is not None
     dimensions = charge.dimensions if charge.model == "matrix" else ()
     needs_events = charge.model in {"percentage", "dynamic"}
-    return Measure(charge.meter, part.starts_at, part.ends_at, dimensions, needs_events)
+    without = tuple(claim.span for claim in part.claimed if claim.meter == charge.meter)
+    return Measure(charge.meter, part.starts_at, part.ends_at, dimensions, needs_events, without)
 
 
 def measures(parts: Iterable[Part], earlier: Iterable[BilledUsage], plans: Plans) -> tuple[Measure, ...]:
@@ -251,9 +255,9 @@ def _amount(part: Part, charge: Charge, measured: Measured, currency: str) -> Mo
 
 def _billed(part: Part, plans: Plans, measured: Measured, currency: str) -> list[BilledUsage]:
     return [
-        BilledUsage(part=part, charge=charge.key, billed=_amount(part, charge, measured, currency))
+        BilledUsage(part=part, charge=charge.key, meter=charge.meter, billed=_amount(part, charge, measured, currency))
         for charge in _charges(part, plans)
-        if charge.is_usage
+        if charge.meter is not None
     ]
 
 
@@ -273,10 +277,11 @@ def _late_lines(
         then |= {charge.key: _missing(part, charge, plan, then) for charge in commitments}
         came_to = total((then[charge.key] for charge in charges), plan.currency)
         for charge in charges:
+            if charge.meter is not None:
+                amount = now[charge.key]
+                rebilled.append(BilledUsage(part=part, charge=charge.key, meter=charge.meter, billed=amount))
             if now[charge.key] == then[charge.key]:
                 continue
-            if charge.is_usage:
-                rebilled.append(BilledUsage(part=part, charge=charge.key, billed=now[charge.key]))
             late = _late(part, charge, now[charge.key] - then[charge.key], measured)
             lines.append(replace(_line(part, plan, charge, late, tax_rate), phase="late", billed=came_to))
     return lines, rebilled

@@ -52,10 +52,14 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The instants `[starts_at, ends_at)`, UTC, over which a level is weighted by time."""
+    """The instants `[starts_at, ends_at)`, UTC."""
 
     starts_at: datetime
     ends_at: datetime
+
+    def holds(self, at: datetime) -> bool:
+        """Whether the instant `at` lies in it."""
+        return self.starts_at <= at < self.ends_at
 
 
 def aggregate(aggregation: Aggregation, events: Sequence[Event], period: Span | None = None) -> Fraction:

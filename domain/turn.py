@@ -13,17 +13,25 @@ from datetime import date, datetime
 from domain.calendar import Period, local_day
 from domain.catalog import Timing
 from domain.errors import InvalidState
-from domain.metering import USAGE_MAX_AGE
+from domain.metering import USAGE_MAX_AGE, Span
 from domain.rating import WHOLE, Share
 from domain.subscription import Item, Plans, Section, Subscription, SubscriptionState
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The usage of `meter` in `span` is billed by somebody older."""
+
+    meter: str
+    span: Span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """What is billed of one item with one timing: the service days of `period`, cut from the period `whole`.
 
-    Usage counts from `starts_at` up to but not including `ends_at` (UTC). `ordinal` is the number of the period it lies in,
-    from 0, by which discounts are counted.
+    Usage counts from `starts_at` up to but not including `ends_at` (UTC), less what was `claimed` by older lines. `ordinal` is
+    the number of the period it lies in, from 0, by which discounts are counted.
     """
 
     item: Item
@@ -33,6 +41,7 @@ class Part:
     starts_at: datetime
     ends_at: datetime
     ordinal: int
+    claimed: tuple[Claim, ...] = ()
 
     @property
     def share(self) -> Share:

@@ -1,6 +1,6 @@
 """What has been billed of usage, per part and charge: the base of the next re-rating."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import Field, SQLModel
 
 from domain.drafting import BilledUsage
-from store.columns import document, minor, parameter, reference, sequence, table_of
+from store.columns import among, document, minor, parameter, reference, sequence, table_of
 from store.keyed import upsert
 
 
@@ -33,16 +33,18 @@ _BILLED = table_of(BilledUsageRow)
 _PUT = upsert(_BILLED, by=("subscription_id", "ends_at", "starts_at", "position", "charge"))
 # By sequence last: within a part the charges stand as they were billed, in the price book's order.
 _SINCE = (
-    select(_BILLED.c.document)
-    .where(_BILLED.c.subscription_id == parameter("subscription_id"), _BILLED.c.ends_at > parameter("since"))
+    select(_BILLED.c.subscription_id, _BILLED.c.document)
+    .where(_BILLED.c.subscription_id.in_(among("subscriptions")), _BILLED.c.ends_at > parameter("since"))
     .order_by(_BILLED.c.ends_at, _BILLED.c.starts_at, _BILLED.c.seq)
 )
 
 
-async def since(connection: AsyncConnection, subscription_id: str, instant: datetime) -> tuple[BilledUsage, ...]:
-    """What was billed in parts that end after `instant`, oldest first."""
-    found = await connection.execute(_SINCE, {"subscription_id": subscription_id, "since": instant})
-    return tuple(found.scalars())
+async def since(
+    connection: AsyncConnection, subscriptions: Sequence[str], instant: datetime
+) -> dict[str, tuple[BilledUsage, ...]]:
+    """What was billed of each in parts that end after `instant`, oldest first."""
+    found = (await connection.execute(_SINCE, {"subscriptions": subscriptions, "since": instant})).all()
+    return {id_: tuple(row.document for row in found if row.subscription_id == id_) for id_ in subscriptions}
 
 
 async def remember(connection: AsyncConnection, subscription_id: str, billed: Iterable[BilledUsage]) -> None:

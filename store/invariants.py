@@ -189,12 +189,21 @@ _LEDGER = {
 _USAGE = {
     # 5
     "no moment of usage is billed twice": """
-        SELECT one.subscription_id, one.position, one.charge, one.starts_at, one.ends_at, other.starts_at AS again_from
-          FROM billed_usage one JOIN billed_usage other
-               ON other.subscription_id = one.subscription_id AND other.position = one.position
-              AND other.charge = one.charge AND other.seq <> one.seq
-              AND one.starts_at <= other.starts_at AND other.starts_at < one.ends_at
-              AND other.starts_at < other.ends_at""",
+        WITH counted AS (
+             SELECT billed.subscription_id, position, charge, billed.seq, customer_id, billed.document ->> 'meter' AS meter,
+                    tstzmultirange(tstzrange(starts_at, ends_at)) - (
+                        SELECT coalesce(range_agg(tstzrange((claim -> 'span' ->> 'starts_at')::timestamptz,
+                                                            (claim -> 'span' ->> 'ends_at')::timestamptz)), '{}')
+                          FROM jsonb_array_elements(billed.document -> 'part' -> 'claimed') claim
+                         WHERE claim ->> 'meter' = billed.document ->> 'meter') AS moments
+               FROM billed_usage billed JOIN subscriptions runs ON runs.id = billed.subscription_id)
+        SELECT one.subscription_id, one.position, one.charge, one.meter, other.subscription_id AS again,
+               other.position AS again_position, (one.moments * other.moments)::text AS moments
+          FROM counted one JOIN counted other
+               ON other.customer_id = one.customer_id AND other.meter = one.meter AND other.seq > one.seq
+              AND other.moments && one.moments
+              AND (other.charge = one.charge
+                   OR (other.subscription_id, other.position) <> (one.subscription_id, one.position))""",
     "what was billed of usage is what the invoices say": """
         SELECT billed.subscription_id, billed.charge, billed.sum AS billed, coalesce(invoiced.sum, 0) AS invoiced
           FROM (SELECT subscription_id, charge, sum(billed_minor) AS sum FROM billed_usage

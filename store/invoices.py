@@ -1,6 +1,6 @@
 """Invoices in the books: a header row, a row per line that stays once the invoice is finalized, and the numbers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -88,9 +88,9 @@ class PostgresInvoices:
         number = (await self._connection.execute(_COUNT, {"prefix": prefix, "year": year})).scalar_one()
         return f"{prefix}-{year}-{number:06d}"
 
-    async def billed_since(self, subscription_id: str, since: datetime) -> tuple[BilledUsage, ...]:
-        """What was billed of usage in parts that end after `since`, for re-rating, oldest first."""
-        return await billed_usage.since(self._connection, subscription_id, since)
+    async def billed_since(self, subscriptions: Sequence[str], since: datetime) -> dict[str, tuple[BilledUsage, ...]]:
+        """What was billed of usage in parts that end after `since`, by subscription, oldest first."""
+        return await billed_usage.since(self._connection, subscriptions, since)
 
     async def remember_billed(self, subscription_id: str, billed: Iterable[BilledUsage]) -> None:
         """Insert, or replace what was billed for the same part and charge."""

@@ -14,6 +14,7 @@ from fractions import Fraction
 from typing import Any, cast
 
 from domain.catalog import Aggregation, Meter
+from domain.metering import Span
 
 NUMBER = r"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?$"
 _TICK = timedelta(microseconds=1)
@@ -26,11 +27,15 @@ Answered = tuple[int, int, list[str] | None, int, Decimal | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count:
-    """What is asked: `meter` between `edges` (none: ever), apart per value of `dimensions` too if there are any."""
+    """What is asked: `meter` between `edges` (none: ever), apart per value of `dimensions` too if there are any.
+
+    What lies in a span of `without`, between the edges too, is left out.
+    """
 
     meter: Meter
     edges: tuple[datetime, ...]
     dimensions: tuple[str, ...] = ()
+    without: tuple[Span, ...] = ()
 
     @property
     def buckets(self) -> range:
@@ -65,6 +70,9 @@ class Query:
                    WHERE customer_id = $1 AND type = {self._bind(meter.event, "text")} {condition}) counted
             GROUP BY {grouping}"""  # noqa: S608
 
+    def _span(self, span: Span) -> tuple[str, str]:
+        return self._bind(span.starts_at, "timestamptz"), self._bind(span.ends_at, "timestamptz")
+
     def _edges(self, count: Count) -> tuple[str, str, str]:
         """The condition on time, the bucket, and for levels how long an event has lasted at the end."""
         if not count.edges:
@@ -72,11 +80,23 @@ class Query:
         first = self._bind(count.edges[0], "timestamptz")
         last = self._bind(count.edges[-1], "timestamptz")
         if count.meter.aggregation is Aggregation.WEIGHTED_SUM:
-            return f"AND time < {last}", "1", f"extract(epoch FROM {last} - greatest(time, {first}))"
-        within = f"AND time >= {first} AND time < {last}"
+            lasts = [_lasts(first, last), *(_lasts(*self._span(span)) for span in count.without)]
+            return f"AND time < {last}", "1", " - ".join(lasts)
+        spans = [self._span(span) for span in count.without]
+        within = " ".join(
+            [
+                f"AND time >= {first} AND time < {last}",
+                *(f"AND NOT (time >= {starts_at} AND time < {ends_at})" for starts_at, ends_at in spans),
+            ]
+        )
         if len(count.edges) == 2:
             return within, "1", "NULL::numeric"
         return within, f"width_bucket(time, {self._bind(list(count.edges), 'timestamptz[]')})", "NULL::numeric"
+
+
+def _lasts(starts_at: str, ends_at: str) -> str:
+    """For how many seconds of a span a change of level has held at its end; before it, none."""
+    return f"extract(epoch FROM {ends_at} - least(greatest(time, {starts_at}), {ends_at}))"
 
 
 def value_sql(key: str) -> str:

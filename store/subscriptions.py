@@ -3,10 +3,11 @@
 from datetime import date, datetime
 from typing import Any
 
+from sqlalchemy import or_, select, tuple_
 from sqlmodel import Field, SQLModel
 
 from domain.subscription import Subscription, SubscriptionState
-from store.columns import document, one_of, reference, sequence, table_of, where_set
+from store.columns import document, one_of, parameter, reference, sequence, table_of, where_set
 from store.keyed import KeyedBook, Statements
 
 
@@ -32,10 +33,26 @@ class SubscriptionRow(SQLModel, table=True):
     seq: int = sequence()
 
 
+_ROWS = table_of(SubscriptionRow)
+_OLDER = (
+    select(_ROWS.c.document)
+    .where(_ROWS.c.customer_id == parameter("customer"))
+    .where(tuple_(_ROWS.c.activated_at, _ROWS.c.id) < tuple_(parameter("activated_at"), parameter("id")))
+    .where(or_(_ROWS.c.ended_at.is_(None), _ROWS.c.ended_at > parameter("since")))
+    .order_by(_ROWS.c.activated_at, _ROWS.c.id)
+)
+
+
 class PostgresSubscriptions(KeyedBook[Subscription]):
     """The book of subscriptions. The caller owns the transaction."""
 
-    statements = Statements(table_of(SubscriptionRow), "subscription")
+    statements = Statements(_ROWS, "subscription")
+
+    async def older_than(self, subscription: Subscription, since: datetime) -> tuple[Subscription, ...]:
+        """What its customer had before it and still had after `since`, oldest first."""
+        asked = {"customer": subscription.customer_id, "since": since}
+        named = {"activated_at": subscription.activated_at, "id": subscription.id}
+        return tuple((await self._connection.execute(_OLDER, asked | named)).scalars())
 
     def _columns(self, value: Subscription) -> dict[str, Any]:
         return {

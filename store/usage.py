@@ -125,7 +125,8 @@ class PostgresUsage:
         self, customer_id: str, measures: Sequence[Measure], meters: Mapping[str, Meter]
     ) -> dict[Measure, Usage]:
         counts = [
-            Count(meter=meters[m.meter], edges=(m.starts_at, m.ends_at), dimensions=m.dimensions) for m in measures
+            Count(meter=meters[m.meter], edges=(m.starts_at, m.ends_at), dimensions=m.dimensions, without=m.without)
+            for m in measures
         ]
         query = Query(customer_id, counts)
         rows = await self._connection.exec_driver_sql(query.text, tuple(query.parameters))
@@ -152,7 +153,8 @@ class PostgresUsage:
         events = [list[Event]() for _ in measures]
         for row in await self._connection.exec_driver_sql(_EVENTS, parameters):
             index = int(row.at) - 1
-            if row.v is not None or asked[index].aggregation in _NEEDS_NO_NUMBER:
+            is_claimed = any(span.holds(row.time) for span in measures[index].without)
+            if not is_claimed and (row.v is not None or asked[index].aggregation in _NEEDS_NO_NUMBER):
                 events[index].append(_event(row))
         return {
             measure: measured(meter.aggregation, found, measure.dimensions, Span(measure.starts_at, measure.ends_at))

@@ -274,7 +274,7 @@ def billed(charge: str = "court", starts: datetime = AT, days: int = 28, minor: 
         ends_at=starts + days * DAY,
         ordinal=0,
     )
-    return BilledUsage(part=part, charge=charge, billed=eur(minor))
+    return BilledUsage(part=part, charge=charge, meter="court_hours", billed=eur(minor))
 
 
 def event(n: int = 1, **changed: Any) -> AuditEvent:

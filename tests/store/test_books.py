@@ -226,9 +226,10 @@ class TestInvoices:
             await books.invoices.remember_billed("sub_1", [s.billed("court", minor=250)])
             await books.invoices.remember_billed("sub_1", [])
         async with open_books() as books:
-            assert await books.invoices.billed_since("sub_1", s.AT) == (late, s.billed("court", minor=250))
-            assert (await books.invoices.billed_since("sub_1", s.AT - timedelta(days=99)))[0] == early
-            assert await books.invoices.billed_since("sub_2", s.AT) == ()
+            found = await books.invoices.billed_since(["sub_1", "sub_2"], s.AT)
+            assert found == {"sub_1": (late, s.billed("court", minor=250)), "sub_2": ()}
+            found = await books.invoices.billed_since(["sub_1"], s.AT - timedelta(days=99))
+            assert found["sub_1"][0] == early
 
 
 class TestPaymentsAndCollections:

@@ -158,6 +158,11 @@ FAULTS = {
         " (subscription_id, ends_at, starts_at, position, charge, billed_minor, currency, document)"
         " SELECT subscription_id, ends_at, starts_at + '1 day', position, charge, 0, currency, document"
         " FROM billed_usage",
+        # Another line counts the same meter, without leaving out what the first has claimed.
+        "INSERT INTO billed_usage"
+        " (subscription_id, ends_at, starts_at, position, charge, billed_minor, currency, document)"
+        " SELECT subscription_id, ends_at, starts_at, 1, charge, billed_minor, currency, document FROM billed_usage"
+        "  WHERE charge = 'pool'",
     ],
     "what was billed of usage is what the invoices say": [
         "UPDATE billed_usage SET billed_minor = billed_minor + 1 WHERE charge = 'pool'",

@@ -126,10 +126,11 @@ EVENTS = st.lists(
     st.tuples(VALUES, st.integers(-3, 9), st.sampled_from(["1", "2", ""]), st.booleans()), min_size=1, max_size=12
 )
 PERIOD = Span(s.AT, s.AT + 6 * HOUR)
+CLAIMS = (), (Span(s.AT, s.AT + HOUR), Span(s.AT + 2 * HOUR, s.AT + 4 * HOUR))
 
 
 def test_sql_measures_what_the_domain_defines(databases: Databases):
-    """For every aggregation, with groups and without, by event and summed."""
+    """For every aggregation, with groups and without, by event and summed, also where others have claimed a part."""
     examples = count(1)
     with asyncio.Runner() as runner:
         world = runner.run(_open(databases))
@@ -171,16 +172,21 @@ async def _open(databases: Databases) -> World:
 async def _compare(world: World, customer: str, stored: list[StoredEvent]) -> None:
     await record(world.pool, stored, s.AT)
     start, end = PERIOD.starts_at, PERIOD.ends_at
-    spans = [(meter, Measure(meter.key, start, end, ("court",), by)) for meter in METERS for by in (False, True)]
+    spans = [
+        (meter, Measure(meter.key, start, end, ("court",), by, without))
+        for meter in METERS
+        for by in (False, True)
+        for without in CLAIMS
+    ]
     async with books_of(world.engine)() as books:
         found = await books.usage.measured(customer, [asked for _, asked in spans])
     for meter, asked in spans:
         # A level by event is never asked for: what came before the period has no event in it.
         if not (asked.events and meter.aggregation is Aggregation.WEIGHTED_SUM):
-            assert (found[asked].quantity, found[asked].groups) == _defined(meter, stored), asked
+            assert (found[asked].quantity, found[asked].groups) == _defined(meter, stored, asked.without), asked
 
 
-def _defined(meter: Meter, stored: list[StoredEvent]) -> tuple[Fraction, Any]:
+def _defined(meter: Meter, stored: list[StoredEvent], without: tuple[Span, ...]) -> tuple[Fraction, Any]:
     level = meter.aggregation is Aggregation.WEIGHTED_SUM
     counting = [
         Event(
@@ -192,9 +198,23 @@ def _defined(meter: Meter, stored: list[StoredEvent]) -> tuple[Fraction, Any]:
         # At one instant the event that was stored last is the latest.
         for e in sorted(stored, key=lambda e: (e.time, e.source, e.id))
         if e.time < PERIOD.ends_at and (level or e.time >= PERIOD.starts_at)
+        if level or not any(span.holds(e.time) for span in without)
     ]
     usage = defined(meter.aggregation, counting, ("court",), PERIOD)
-    return usage.quantity, grouped(meter.aggregation, counting, ("court",), PERIOD)
+    groups = grouped(meter.aggregation, counting, ("court",), PERIOD)
+    if not level:
+        return usage.quantity, groups
+    # A level is claimed for as long as the claim holds.
+    off = [
+        (grouped(meter.aggregation, [e for e in counting if e.time < span.ends_at], ("court",), span), share)
+        for span in without
+        for share in [Fraction((span.ends_at - span.starts_at) / HOUR) / 6]
+    ]
+    left = {
+        group: quantity - sum(found.get(group, Fraction(0)) * share for found, share in off)
+        for group, quantity in groups.items()
+    }
+    return sum(left.values(), Fraction(0)), left
 
 
 class TestWindows:
