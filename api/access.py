@@ -16,7 +16,6 @@ from api.roles import may
 from domain.errors import NotAnApprover, NotFound
 from store.access import ApiKey, Role, find_key
 
-PREFIX = "prn_"
 _LONGEST = 200
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Request, Response
-from pydantic import StringConstraints
+from pydantic import BeforeValidator, StringConstraints
 
 from api import showing
-from api.access import PREFIX, Calling
-from api.answers import answer
+from api.access import Calling
+from api.answers import Paged, answer
 from api.bodies import Body
 from api.context import Context, Doors
 from api.docs import says
@@ -17,7 +17,8 @@ from api.endpoint import router
 from api.reading import invalid
 from domain.errors import FieldError
 from domain.ids import derived_id
-from store.access import ApiKey, Role, create_key, list_keys, revoke_key
+from store.access import PREFIX, ApiKey, Role, create_key, revoke_key
+from store.lists import list_api_keys
 from store.naming import customers_named, keys_of
 
 routes = router("api-keys")
@@ -25,13 +26,17 @@ routes = router("api-keys")
 Approver = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
+def _several(given: object) -> object:
+    return (given,) if isinstance(given, str) else given
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewKey:
-    """A key as it is asked for. `customer` goes with role customer, and only with it."""
+    """A key as it is asked for. `customer` goes with role customer, and only with it; `approver` is a name, or several."""
 
     role: Role
     customer: str | None = None
-    approvers: tuple[Approver, ...] = ()
+    approver: Annotated[tuple[Approver, ...], BeforeValidator(_several)] = ()
     label: Annotated[str, StringConstraints(max_length=200)] = ""
 
 
@@ -39,7 +44,7 @@ _EXAMPLE: showing.Shown = {
     "id": "key_0195…",
     "role": "customer",
     "customer": "ada",
-    "approvers": [],
+    "approver": [],
     "label": "",
     "revoked_at": None,
 }
@@ -61,7 +66,7 @@ async def make_key(request: Request, context: Doors, call: Calling) -> Response:
         role=new.role,
         created_at=call.at,
         customer_id=customer_id,
-        approvers=tuple(dict.fromkeys(new.approvers)),
+        approvers=tuple(dict.fromkeys(new.approver)),
         label=new.label,
     )
     secret = PREFIX + context.entropy()
@@ -74,11 +79,12 @@ async def make_key(request: Request, context: Doors, call: Calling) -> Response:
 
 
 @routes.get("/v1/api-keys", responses=says({"data": [_EXAMPLE], "next_cursor": None}))
-async def get_keys(context: Doors) -> Response:
+async def get_keys(context: Doors, asked: Paged) -> Response:
     """All keys, newest first, revoked ones too; never a secret."""
-    found = await list_keys(context.pool)
-    keys = await keys_of(context.pool, (key.customer_id for key in found))
-    return answer(showing.page((_shown(key, keys.get(key.customer_id or "")) for key in found), None))
+    page = await list_api_keys(context.engine, asked)
+    keys = await keys_of(context.pool, (key.customer_id for key in page.data))
+    shown = (_shown(key, keys.get(key.customer_id or "")) for key in page.data)
+    return answer(showing.page(shown, page.next_cursor))
 
 
 @routes.delete("/v1/api-keys/{id}", status_code=204, responses={404: says({}, codes="not_found")[404]})
@@ -105,8 +111,8 @@ def _wrong(new: NewKey, customer_id: str | None) -> Iterator[FieldError]:
         yield FieldError(("customer",), "only a key of role customer is bound to one")
     if new.customer and customer_id is None:
         yield FieldError(("customer",), f"no customer {new.customer}")
-    if new.role is Role.CUSTOMER and new.approvers:
-        yield FieldError(("approvers",), "a customer decides on no quote")
+    if new.role is Role.CUSTOMER and new.approver:
+        yield FieldError(("approver",), "a customer decides on no quote")
 
 
 def _shown(key: ApiKey, customer: str | None) -> showing.Shown:
@@ -114,7 +120,7 @@ def _shown(key: ApiKey, customer: str | None) -> showing.Shown:
         "id": key.id,
         "role": key.role,
         "customer": customer,
-        "approvers": list(key.approvers),
+        "approver": list(key.approvers),
         "label": key.label,
         "created_at": showing.instant(key.created_at),
         "revoked_at": showing.instant(key.revoked_at),

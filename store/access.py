@@ -23,6 +23,8 @@ from store.columns import one_of, reference, sequence
 from store.connections import Fetches
 
 KEPT_FOR = timedelta(days=30)
+# By it a secret is known for one of ours wherever it turns up.
+PREFIX = "prn_"
 
 
 class Role(StrEnum):
@@ -124,11 +126,10 @@ class Conflict:
 
 _CREATE = """
     INSERT INTO api_keys (id, secret_hash, role, customer_id, approvers, label, created_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING RETURNING id
+    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING id
 """
 _KEY = "id, role, customer_id, approvers, label, created_at, revoked_at"
 _BY_HASH = f"SELECT {_KEY} FROM api_keys WHERE secret_hash = $1 AND revoked_at IS NULL"  # noqa: S608
-_ALL = f"SELECT {_KEY} FROM api_keys ORDER BY seq DESC"  # noqa: S608
 _REVOKE = "UPDATE api_keys SET revoked_at = coalesce(revoked_at, $2) WHERE id = $1 RETURNING id"
 _BEGIN = """
     INSERT INTO idempotency_keys AS known (api_key_id, path, key, body_hash, begun_at, done)
@@ -156,7 +157,7 @@ def hash_of(secret: str) -> str:
 
 
 async def create_key(pool: Fetches, key: ApiKey, secret: str) -> bool:
-    """Record `key`. False when there is one with its id: the secret that was given then stays the valid one."""
+    """Record `key`. False when its id or its secret is known, be it a revoked one's: then nothing changes."""
     arguments = (key.id, hash_of(secret), key.role, key.customer_id, list(key.approvers), key.label, key.created_at)
     return bool(await pool.fetch(_CREATE, *arguments))
 
@@ -164,11 +165,6 @@ async def create_key(pool: Fetches, key: ApiKey, secret: str) -> bool:
 async def find_key(pool: Fetches, secret: str) -> ApiKey | None:
     """Whose secret it is; None for a revoked or unknown one."""
     return next((_key(row) for row in await pool.fetch(_BY_HASH, hash_of(secret))), None)
-
-
-async def list_keys(pool: Fetches) -> list[ApiKey]:
-    """All keys, the newest first, revoked ones too."""
-    return [_key(row) for row in await pool.fetch(_ALL)]
 
 
 async def revoke_key(pool: Fetches, key_id: str, at: datetime) -> None:

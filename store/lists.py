@@ -24,6 +24,7 @@ from domain.order import Order
 from domain.payment import Payment
 from domain.quote import Quote
 from domain.subscription import Subscription
+from store.access import ApiKey, ApiKeyRow, Role
 from store.audit import AuditEventRow
 from store.collections import CollectionRow
 from store.columns import table_of
@@ -40,6 +41,7 @@ LARGEST_PAGE = 200
 V = TypeVar("V")
 Condition = ColumnElement[bool]
 
+_API_KEYS = table_of(ApiKeyRow)
 _CUSTOMERS, _QUOTES, _ORDERS = table_of(CustomerRow), table_of(QuoteRow), table_of(OrderRow)
 _SUBSCRIPTIONS, _COLLECTIONS, _PAYMENTS = table_of(SubscriptionRow), table_of(CollectionRow), table_of(PaymentRow)
 _ENTRIES, _EVENTS, _SUSPENSIONS = table_of(LedgerEntryRow), table_of(AuditEventRow), table_of(SuspensionRow)
@@ -80,6 +82,11 @@ class LedgerEntry:
     customer_id: str
     account: Account
     amount: Money
+
+
+async def list_api_keys(engine: AsyncEngine, asked: Asked) -> Page[ApiKey]:
+    """All keys, revoked ones too; never a secret, nor what is kept of it."""
+    return await _rows(engine, _API_KEYS, asked, (), _api_key)
 
 
 async def list_customers(engine: AsyncEngine, asked: Asked) -> Page[Customer]:
@@ -282,6 +289,18 @@ async def _attempts(connection: AsyncConnection, invoice_ids: Sequence[str]) -> 
 def _collected(row: "Row[Any]", attempts: dict[str, list[Payment]]) -> Collected:
     tried = tuple(attempts.get(row.document.invoice_id, ()))
     return Collected(collection=row.document, number=row.number or "", attempts=tried)
+
+
+def _api_key(row: "Row[Any]") -> ApiKey:
+    return ApiKey(
+        id=row.id,
+        role=Role(row.role),
+        created_at=row.created_at,
+        customer_id=row.customer_id,
+        approvers=tuple(row.approvers),
+        label=row.label,
+        revoked_at=row.revoked_at,
+    )
 
 
 def _entry(row: "Row[Any]") -> LedgerEntry:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
+import structlog
 from asyncpg import Pool, Record
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -22,7 +23,7 @@ from providers.mail import FolderMail, SmtpMail
 from providers.provisioning import HttpProvisioning
 from providers.sandbox import Sandbox, create_sandbox, in_process
 from providers.stripe import StripePayments
-from store.access import ApiKey, Role, create_key, find_key
+from store.access import PREFIX, ApiKey, Role, create_key, find_key
 from store.books import open_books
 from store.connections import engine_of, pool_of
 from workers.clock import StoryClock, WallClock
@@ -30,6 +31,8 @@ from workers.lifecycles import TemporalLifecycles
 from workers.settings import Settings
 from workers.worker import Doors
 from workflows.options import PROVIDER_CALL
+
+log = structlog.get_logger()
 
 SANDBOX_KEY = "sk_test_sandbox"
 SANDBOX_SECRET = "whsec_sandbox"  # noqa: S105  (the sandbox's; it guards nothing)
@@ -102,7 +105,7 @@ async def simulated_world(
     task_queue: str,
     folder: Path,
     sandbox_dir: Path | None = None,
-    secret: str = "pk_admin_of_a_throw_away_world",  # noqa: S107
+    secret: str = f"{PREFIX}admin_of_a_throw_away_world",
     entropy: Callable[[], str] | None = None,
 ) -> AsyncGenerator[World]:
     """The whole product in this process, on a story's clock: sandbox and API are called without a network.
@@ -150,16 +153,17 @@ async def simulated_world(
             mail=FolderMail(folder / "mail"),
             clock=clock,
         )
-        await admin_key(pool, clock.now(), secret=secret)
+        await admin_key(pool, clock.now(), secret=secret, birth="the only one")
         http.headers["Authorization"] = f"Bearer {secret}"
         yield World(engine=engine, doors=doors, api=api, http=http, sandbox=sandbox)
 
 
-async def admin_key(pool: "Pool[Record]", at: datetime, *, secret: str) -> None:
-    """Make sure that the admin key `secret` exists."""
-    if await find_key(pool, secret) is None:
-        key = ApiKey(id=derived_id("key", at, "admin", secret), role=Role.ADMIN, created_at=at, label="admin")
-        await create_key(pool, key, secret)
+async def admin_key(pool: "Pool[Record]", at: datetime, *, secret: str, birth: str | None = None) -> None:
+    """Make sure that the admin key `secret` exists; one that was revoked stays so. Its id comes of `birth`, or chance."""
+    id_ = derived_id("key", at, "admin", birth or secrets.token_hex(16))
+    key = ApiKey(id=id_, role=Role.ADMIN, created_at=at, label="admin")
+    if not await create_key(pool, key, secret) and await find_key(pool, secret) is None:
+        log.error("admin_key_revoked", mend="set another one, or make one with `perennial keys create`")
 
 
 def _context(

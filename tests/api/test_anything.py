@@ -12,7 +12,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 WORDS = (
     "key name currency timezone country collections tax_id email address customer lines plan quantity discounts percent "
-    "amount periods valid_for as accepted_by detail role approvers label id source type subject time data specversion "
+    "amount periods valid_for as accepted_by detail role approver label id source type subject time data specversion "
     "hours court member version entity taxes meters features plans charges model event aggregation value"
 ).split()
 TEXTS = st.sampled_from(

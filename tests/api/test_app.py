@@ -78,7 +78,7 @@ class TestTheLog:
         ]
         assert told[0]["api_key"].startswith("key_")
         text = repr(lines)
-        assert not any(secret in text for secret in (ada, "Lovelace", "example.com", "Bearer", "pk_admin"))
+        assert not any(secret in text for secret in (ada, "Lovelace", "example.com", "Bearer", "prn_admin"))
 
 
 class TestCatalog:

@@ -112,7 +112,7 @@ class TestAtOnce:
         monkeypatch.setattr(idempotency, "WAIT_S", 0.1)
         context = api.world.world.api.state.context
         name = api.fresh("i")
-        key = (await api.http.get("/v1/api-keys")).json()["data"][-1]["id"]
+        key = (await api.http.get("/v1/api-keys?limit=200")).json()["data"][-1]["id"]
         raw = b'{"name": "Ada", "currency": "EUR"}'
         claim = await begin(
             context.pool,

@@ -34,13 +34,13 @@ class TestDecisions:
 
     async def test_only_who_carries_the_name_decides(self, api):
         key = await api.quote(await api.customer(), plan="yearly")
-        async with api.as_("sales", approvers=["sales-manager"]) as http:
+        async with api.as_("sales", approver=["sales-manager"]) as http:
             status, problem = await post(api, f"/v1/quotes/{key}/approve", {"as": "finance"}, http)
             assert (status, problem["code"]) == (409, "not_an_approver")
         async with api.as_("sales") as http:
             status, problem = await post(api, f"/v1/quotes/{key}/approve", {}, http)
             assert (status, problem["errors"][0]["loc"]) == (422, ["as"])
-        async with api.as_("finance", approvers=["finance"]) as http:
+        async with api.as_("finance", approver=["finance"]) as http:
             assert (await http.get(f"/v1/quotes/{key}")).status_code == 200
             status, quote = await post(api, f"/v1/quotes/{key}/approve", None, http)
             assert (status, quote["state"]) == (200, "approved")

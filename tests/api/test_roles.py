@@ -87,12 +87,25 @@ class TestWhoCalls:
         assert (await api.http.delete(f"/v1/api-keys/{made['id']}")).status_code == 204
 
     async def test_secrets_are_told_once(self, api):
-        made = (await api.http.post("/v1/api-keys", json={"role": "sales", "approvers": ["finance"]})).json()
+        made = (await api.http.post("/v1/api-keys", json={"role": "sales", "approver": ["finance"]})).json()
         assert made["key"].startswith("prn_")
         listed = (await api.http.get("/v1/api-keys")).json()["data"][0]
         assert listed["id"] == made["id"]
         assert "key" not in listed
-        assert listed["approvers"] == ["finance"]
+        assert listed["approver"] == ["finance"]
+
+    async def test_a_key_carries_one_approver_s_name_or_several(self, api):
+        for given, carried in (("finance", ["finance"]), (["a", "b", "a"], ["a", "b"])):
+            made = await api.http.post("/v1/api-keys", json={"role": "sales", "approver": given})
+            assert made.json()["approver"] == carried
+        refused = await api.http.post("/v1/api-keys", json={"role": "sales", "approver": "a b"})
+        assert refused.json()["errors"][0]["loc"][0] == "approver"
+
+    async def test_keys_are_listed_by_the_page(self, api):
+        made = [(await api.http.post("/v1/api-keys", json={"role": "usage"})).json()["id"] for _ in range(3)]
+        page = (await api.http.get("/v1/api-keys?limit=2")).json()
+        rest = (await api.http.get(f"/v1/api-keys?limit=1&cursor={page['next_cursor']}")).json()
+        assert [key["id"] for key in page["data"] + rest["data"]] == made[::-1]
 
 
 class TestAnotherCustomersThings:

@@ -1,10 +1,12 @@
 """Access: secrets are kept as hashes only; what is asked twice under one idempotency key happens once."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from domain.errors import NotFound
 from store.access import (
@@ -21,11 +23,12 @@ from store.access import (
     find_key,
     finish,
     forget_expired,
-    list_keys,
     revoke_key,
 )
+from store.lists import Asked, list_api_keys
 from tests.postgres import OpenBooks
 from tests.store import samples as s
+from workers.wiring import admin_key
 
 REQUEST = Request(api_key_id="key_1", path="/v1/quotes", key="k", body_hash="abc")
 STALE = timedelta(minutes=1)
@@ -37,7 +40,7 @@ async def start(pool, at=s.AT, **changed: str):
 
 
 class TestKeys:
-    async def test_a_secret_finds_its_key_until_it_is_revoked(self, pool, open_books: OpenBooks):
+    async def test_a_secret_finds_its_key_until_it_is_revoked(self, pool, engine, open_books: OpenBooks):
         async with open_books() as books:
             await books.customers.put(s.customer())
         finance = ApiKey(id="key_1", role=Role.FINANCE, created_at=s.AT, approvers=("finance",), label="month end")
@@ -47,14 +50,21 @@ class TestKeys:
         assert not await create_key(pool, finance, "a third")
         assert await find_key(pool, "very secret") == finance
         assert await find_key(pool, "a third") is None
-        assert await list_keys(pool) == [ada, finance]
+        assert (await list_api_keys(engine, Asked())).data == (ada, finance)
         for at in (s.AT, s.AT + s.DAY):
             await revoke_key(pool, "key_1", at)
         assert await find_key(pool, "very secret") is None
-        assert (await list_keys(pool))[1].revoked_at == s.AT
+        assert (await list_api_keys(engine, Asked())).data[1].revoked_at == s.AT
         with pytest.raises(NotFound):
             await revoke_key(pool, "key_9", s.AT)
         assert "very secret" not in str(await pool.fetch("SELECT * FROM api_keys"))
+
+    async def test_a_secret_that_was_revoked_makes_no_second_key(self, pool):
+        key = ApiKey(id="key_1", role=Role.SALES, created_at=s.AT)
+        assert await create_key(pool, key, "very secret")
+        await revoke_key(pool, "key_1", s.AT)
+        assert not await create_key(pool, replace(key, id="key_2"), "very secret")
+        assert await find_key(pool, "very secret") is None
 
     async def test_a_customer_s_key_needs_its_customer_and_no_other_has_one(self, pool):
         for role, customer in ((Role.CUSTOMER, None), (Role.SALES, "cus_1")):
@@ -105,3 +115,32 @@ class TestIdempotency:
         assert await forget_expired(pool, s.AT + 29 * s.DAY) == 0
         assert isinstance(await start(pool, s.AT + 30 * s.DAY, body_hash="other"), Fresh)
         assert await forget_expired(pool, s.AT + 60 * s.DAY) == 1
+
+
+class TestTheAdminKeyOfTheSettings:
+    async def test_is_made_once(self, pool):
+        for days in range(3):
+            await admin_key(pool, s.AT + days * s.DAY, secret="from the settings")
+        found = await find_key(pool, "from the settings")
+        assert found is not None
+        assert (found.role, found.created_at) == (Role.ADMIN, s.AT)
+
+    async def test_once_revoked_stays_so_and_that_is_told(self, pool):
+        await admin_key(pool, s.AT, secret="from the settings")
+        found = await find_key(pool, "from the settings")
+        assert found is not None
+        await revoke_key(pool, found.id, s.AT)
+        with capture_logs() as told:
+            await admin_key(pool, s.AT + s.DAY, secret="from the settings")
+        assert await find_key(pool, "from the settings") is None
+        assert [line["event"] for line in told] == ["admin_key_revoked"]
+
+    async def test_has_an_id_that_does_not_derive_from_its_secret(self, pool):
+        ids = set()
+        for _ in range(2):
+            await admin_key(pool, s.AT, secret="from the settings")
+            found = await find_key(pool, "from the settings")
+            assert found is not None
+            ids.add(found.id)
+            await pool.execute("DELETE FROM api_keys")
+        assert len(ids) == 2
