@@ -107,10 +107,11 @@ class TestOneOrder:
         stays = ("id", "key", "quote", "customer", "items", "accepted_at")
         assert len({str([order[name] for name in stays]) for _, order in answers}) == 1
         await line.later(days=3)
-        later = [await line.post("quotes/ada/accept", {"accepted_by": "Somebody else"}) for _ in range(2)]
+        later = [await line.post("quotes/ada/accept", {"accepted_by": "Ada"}) for _ in range(2)]
         assert later[0] == later[1]
         assert later[0][0] == 202
         assert [later[0][1][name] for name in stays] == [answers[0][1][name] for name in stays]
+        assert (await line.post("quotes/ada/accept", {"accepted_by": "Somebody else"}))[0] == 409
         order = await line.sold_once("ada")
         assert order["accepted_at"] == text(NINE)
         assert (await line.get("quotes/ada"))["accepted_by"] == "Ada"
