@@ -110,7 +110,7 @@ def _answering(control: Callable[[Request], Awaitable[object]]) -> Callable[[Req
             return JSONResponse(await control(request))
         except Problem as problem:
             return JSONResponse(problem.body, problem.status)
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, TypeError) as error:
             return JSONResponse({"error": {"message": str(error)}}, 400)
 
     return endpoint

@@ -4,6 +4,7 @@
     DELETE /orders/{order}/steps/{step}      take it back; fine when there is nothing to take back
     GET    /_sandbox/provisioned             every step: done, waiting, failed or undone
     POST   /_sandbox/provisioning/faults     {"fail": 503, "times": 3}          503, 202, 422 or "timeout"
+                                             {"fail": 202, "waits_seconds": 3600}    how long until it calls back
     POST   /_sandbox/provisioning/call-back  {"order", "step", "outcome": "complete"}
 
 A step that waits is finished by a call to our API: POST /v1/orders/{order}/steps/{step}/complete or /fail.
@@ -51,7 +52,7 @@ class ProvisioningSandbox:
         self._clock = clock
         self._call_back = call_back
         self._waits = waits
-        self._failures: list[Failure] = []
+        self._failures: list[tuple[Failure, timedelta]] = []
         self.routes = [
             Route("/orders/{order}/steps/{step}", self._step, methods=["POST", "DELETE"]),
             Route("/_sandbox/provisioned", self._provisioned, methods=["GET"]),
@@ -64,11 +65,11 @@ class ProvisioningSandbox:
         """ASGI."""
         await self._app(scope, receive, send)
 
-    def fail(self, failure: Failure, times: int = 1) -> None:
-        """Answer the next `times` steps so: 503 and "timeout" do nothing; 202 waits; 422 will never do it."""
+    def fail(self, failure: Failure, times: int = 1, waits: timedelta | None = None) -> None:
+        """Answer the next `times` steps so: 503 and "timeout" do nothing; 202 `waits`; 422 will never do it."""
         if failure not in _FAILURES:
             raise ValueError(f"{failure!r} is none of 503, 202, 422, 'timeout'")
-        self._failures.extend(failure for _ in range(times))
+        self._failures.extend((failure, self._waits if waits is None else waits) for _ in range(times))
 
     def steps(self) -> list[Json]:
         """Every step, as first asked for: order, step, payload, state, at, asked (how often it was carried out)."""
@@ -88,7 +89,7 @@ class ProvisioningSandbox:
         if self._call_back is None:
             return
         for found in self._storage.all("step", "waiting"):
-            if found["at"] + self._waits.total_seconds() <= self._clock().timestamp():
+            if found["until"] <= self._clock().timestamp():
                 try:
                     await self.call_back(found["order"], found["step"])
                 except httpx.HTTPError:
@@ -105,22 +106,23 @@ class ProvisioningSandbox:
         known = self._storage.get("provisioning_key", asked)
         if known is not None:
             return JSONResponse(known["body"], known["status"])
-        failure = self._failures.pop(0) if self._failures else None
+        failure, waits = self._failures.pop(0) if self._failures else (None, self._waits)
         if failure == "timeout":
             return await no_answer(request)
         if failure == 503:
             return JSONResponse({"detail": "not now (the sandbox was told so)"}, 503)
         with self._storage.transaction():
             undoes = request.method == "DELETE"
-            status, body = self._undo(order, step) if undoes else self._do(order, step, payload, failure)
+            status, body = self._undo(order, step) if undoes else self._do(order, step, payload, failure, waits)
             self._storage.put("provisioning_key", asked, {"status": status, "body": body})
         return JSONResponse(body, status)
 
-    def _do(self, order: str, step: str, payload: Json, failure: Failure | None) -> tuple[int, Json]:
+    def _do(self, order: str, step: str, payload: Json, failure: Failure | None, waits: timedelta) -> tuple[int, Json]:
         state = {202: "waiting", 422: "failed"}.get(failure, "done") if isinstance(failure, int) else "done"
         before = self._storage.get("step", f"{order}/{step}") or {"asked": 0}
         at = int(self._clock().timestamp())
-        found = {"order": order, "step": step, "payload": payload, "state": state, "at": at}
+        until = int(at + waits.total_seconds())
+        found = {"order": order, "step": step, "payload": payload, "state": state, "at": at, "until": until}
         self._put(found | {"asked": before["asked"] + 1})
         detail = {"waiting": "it takes its time", "failed": "it cannot be done", "done": ""}[state]
         return {"waiting": 202, "failed": 422, "done": 200}[state], {"state": state, "detail": detail}
@@ -138,19 +140,22 @@ class ProvisioningSandbox:
         return JSONResponse({"data": self.steps()})
 
     async def _fault(self, request: Request) -> Response:
-        asked = json.loads(await request.body())
         try:
-            self.fail(asked["fail"], int(asked.get("times", 1)))
-        except (KeyError, ValueError) as error:
-            return JSONResponse({"detail": str(error)}, 400)
-        return JSONResponse({"failures": list(self._failures)})
+            asked = json.loads(await request.body())
+            waits = timedelta(seconds=asked["waits_seconds"]) if "waits_seconds" in asked else None
+            self.fail(asked["fail"], int(asked.get("times", 1)), waits)
+        except (KeyError, ValueError, TypeError) as error:
+            return JSONResponse({"detail": f"no fault: {error}"}, 400)
+        return JSONResponse({"failures": [failure for failure, _ in self._failures]})
 
     async def _call(self, request: Request) -> Response:
-        asked = json.loads(await request.body())
         try:
+            asked = json.loads(await request.body())
             await self.call_back(asked["order"], asked["step"], asked.get("outcome", "complete"))
-        except KeyError as error:
-            return JSONResponse({"detail": f"no step {error}"}, 404)
+        except (KeyError, ValueError, TypeError) as error:
+            return JSONResponse({"detail": f"no step: {error}"}, 404)
+        except httpx.HTTPError as error:
+            return JSONResponse({"detail": f"the call back was not taken: {error}"}, 502)
         return JSONResponse({})
 
 

@@ -98,6 +98,27 @@ async def test_a_target_that_takes_its_time_calls_back(clock: StoryClock):
     await target.close()
 
 
+async def test_over_http_a_step_can_be_told_to_wait_longer_and_nonsense_is_refused(clock: StoryClock):
+    async def call_back(_: str, __: str, ___: str) -> None:
+        return None
+
+    sandbox = ProvisioningSandbox(Storage(), clock=clock, call_back=call_back)
+    target = HttpProvisioning("http://target", transport=in_process(sandbox))
+    async with httpx.AsyncClient(transport=in_process(sandbox), base_url="http://sandbox") as client:
+        path = "/_sandbox/provisioning/faults"
+        for nonsense in (b"x", b"[]", b'{"fail": 202, "times": [1]}'):
+            assert (await client.post(path, content=nonsense)).status_code == 400
+        await client.post(path, json={"fail": 202, "waits_seconds": 60})
+    await provision(target)
+    clock.passes(timedelta(seconds=59))
+    await sandbox.tick()
+    assert states(sandbox) == [("seats", "waiting", 1)]
+    clock.passes(timedelta(seconds=1))
+    await sandbox.tick()
+    assert states(sandbox) == [("seats", "done", 1)]
+    await target.close()
+
+
 async def test_the_call_back_is_a_call_of_our_api_and_is_made_again_until_it_is_taken(clock: StoryClock):
     asked: list[tuple[str, str]] = []
     answers = iter([503, 200])
