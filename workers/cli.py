@@ -5,8 +5,9 @@ Exit status: 0 done, 1 the work failed, 2 bad arguments or input; then one clear
 
 import asyncio
 import os
+import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -15,18 +16,19 @@ import typer
 from domain.errors import DomainError, InvalidInput
 
 app = typer.Typer(
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Quote to cash that survives anything: quotes, orders, access, usage, invoices, money.",
 )
-catalog = typer.Typer(no_args_is_help=True, help="Price books: check and apply.")
-keys = typer.Typer(no_args_is_help=True, help="API keys.")
+catalog = typer.Typer(help="Price books: check and apply.")
+keys = typer.Typer(help="API keys.")
 app.add_typer(catalog, name="catalog")
 app.add_typer(keys, name="keys")
 
 DataDir = Annotated[Path, typer.Option("--data-dir", help="Where the embedded stack keeps everything.")]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="Port of the API.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+_STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 @app.command()
@@ -44,8 +46,8 @@ def demo(
 
 @app.command()
 def dev(
-    port: Annotated[int, typer.Option(help="Port of the API.")] = 8080,
-    data_dir: DataDir = Path(".perennial/dev"),
+    port: Port = 8080,
+    data_dir: DataDir = Path(".perennial"),
     admin_key: Annotated[
         str | None, typer.Option(help="The admin API key; made and kept in the data folder if left out.")
     ] = None,
@@ -138,30 +140,53 @@ def keys_create(
 
 def _run(work: Coroutine[Any, Any, int | None]) -> NoReturn:
     """Run to the end and leave at once: open workflow threads must not delay, or spoil, the exit."""
-    status = _status(work)
+    status = _status(lambda: asyncio.run(_stoppable(work)))
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
 
 
-def _status(work: Coroutine[Any, Any, int | None]) -> int:
+async def _stoppable(work: Coroutine[Any, Any, int | None]) -> int | None:
+    """Do the work; asked to stop by a signal it cleans up behind itself. Asked twice, it goes at once."""
+    task, loop = asyncio.ensure_future(work), asyncio.get_running_loop()
+    asked: list[signal.Signals] = []
+
+    def stop(number: signal.Signals) -> None:
+        asked.append(number)
+        task.cancel()
+        for each in _STOPS:
+            loop.remove_signal_handler(each)
+
+    for number in _STOPS:
+        loop.add_signal_handler(number, stop, number)
     try:
-        return asyncio.run(work) or 0
+        return await task
+    except asyncio.CancelledError:
+        return 128 + asked[0] if asked else 130
+
+
+def _status(work: Callable[[], int | None]) -> int:
+    """What `work` answers, or what its failure means, told in one line on standard error."""
+    try:
+        return work() or 0
+    except typer.TyperException as error:
+        return _fail(getattr(error, "format_message", error.__str__)(), 2)
     except InvalidInput as error:
         return _fail(error.detail, 2)
-    except (KeyboardInterrupt, asyncio.CancelledError):
+    except KeyboardInterrupt:
         return 130
     except DomainError as error:
         return _fail(f"{error.code}: {error.detail}", 1)
     except OSError as error:
         return _fail(str(error), 2 if isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError) else 1)
     except Exception as error:  # noqa: BLE001  (the last door: one clear line, no traceback)
-        return _fail(f"{type(error).__name__}: {error}", 1)
+        # Our own processes' errors say themselves what is the matter.
+        ours = type(error).__module__.startswith("workers.")
+        return _fail(str(error) if ours else f"unexpected {type(error).__name__}: {error}", 1)
 
 
 def _fail(message: str, status: int) -> int:
-    first = " ".join(message.split())
-    print(f"perennial: {first}", file=sys.stderr)  # noqa: T201
+    print(f"perennial: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
     if os.environ.get("PERENNIAL_DEBUG"):
         import traceback
 
@@ -169,9 +194,12 @@ def _fail(message: str, status: int) -> int:
     return status
 
 
-def main() -> None:
-    """The console script."""
-    app()
+def main() -> NoReturn:
+    """The console script. Alone, `perennial` and its groups of commands show their help."""
+    arguments = sys.argv[1:]
+    if arguments in ([], ["catalog"], ["keys"]):
+        arguments.append("--help")
+    sys.exit(_status(lambda: app(arguments, prog_name="perennial", standalone_mode=False)))
 
 
 if __name__ == "__main__":

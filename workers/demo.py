@@ -7,13 +7,13 @@ carried to the real-time stack, restarted there from the books.
 import asyncio
 import secrets
 import shutil
-from collections.abc import AsyncGenerator
+import sys
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 import httpx
 import structlog
@@ -22,14 +22,17 @@ from rich.console import Console
 from rich.table import Table
 
 from domain.errors import InvalidInput
+from store.access import PREFIX
 from store.invariants import violations
 from store.migrate import migrate
 from workers.clock import WallClock
-from workers.dev import DATABASE, DevStack, announce
+from workers.dev import DATABASE, DevStack, announce, port_or_free
 from workers.logging import configure_logging
 from workers.postgres import EmbeddedPostgres
-from workers.process import free_port
+from workers.printing import console_on, instant
+from workers.process import DirectoryLock, free_port
 from workers.scenario import Scenario, ending_at, read_scenario
+from workers.serve import Server
 from workers.simulation import Simulation, simulation
 from workers.story import Entry, misses, tell
 
@@ -41,9 +44,10 @@ log = structlog.get_logger()
 async def run_demo(*, keep: bool, data_dir: Path) -> int:
     """Tell the story, show what came of it; 0 when it came out as expected and the books balance."""
     began = monotonic()
-    console = Console(highlight=False, soft_wrap=True)
+    console = console_on(sys.stdout)
     configure_logging(level="ERROR", as_json=False)
-    folder = _emptied(data_dir)
+    lock = _emptied(data_dir.resolve())
+    folder = data_dir.resolve()
     scenario = ending_at(read_scenario(EXAMPLE), WallClock().now())
     console.print(f"[bold]{scenario.name}[/bold]  {scenario.starts:%d %B %Y} to today\n")
     postgres = EmbeddedPostgres(folder / "postgres")
@@ -51,7 +55,7 @@ async def run_demo(*, keep: bool, data_dir: Path) -> int:
     try:
         await postgres.create_database(DATABASE)
         await migrate(postgres.url(DATABASE))
-        secret = f"pk_admin_{secrets.token_hex(16)}"
+        secret = f"{PREFIX}admin_{secrets.token_hex(16)}"
         async with (
             simulation(
                 starts=scenario.starts,
@@ -67,6 +71,7 @@ async def run_demo(*, keep: bool, data_dir: Path) -> int:
             keys = await _test_keys(world.http) if keep else {}
     finally:
         await postgres.stop()
+        lock.release()
     console.print(f"\n{monotonic() - began:.1f} s")
     if keep:
         await _kept(folder, secret, keys, console)
@@ -79,7 +84,7 @@ async def run_demo(*, keep: bool, data_dir: Path) -> int:
 async def served(world: Simulation) -> AsyncGenerator[str]:
     """The world's API on a port of this machine; its story goes over HTTP from here on."""
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(world.world.api, port=port, log_config=None, access_log=False))
+    server = Server(uvicorn.Config(world.world.api, port=port, log_config=None, access_log=False))
     serving = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110  (uvicorn has no event to wait for)
         await asyncio.sleep(0)
@@ -94,10 +99,15 @@ async def served(world: Simulation) -> AsyncGenerator[str]:
 
 
 async def _told(world: Simulation, scenario: Scenario, console: Console, folder: Path, api_url: str) -> bool:
-    console.print(f"API {api_url}  (real PostgreSQL, real Temporal workflows, sandbox payment provider)\n")
+    console.print(
+        f"API {api_url}  (real PostgreSQL, real Temporal workflows, sandbox payment provider); times are UTC\n"
+    )
+    names: dict[str, str] = {}
 
     async def progress(verb: str, answer: Entry) -> None:
-        if line := _line(verb, answer):
+        if answer.get("type") == "invoice.issued":
+            names[answer["subject"]] = answer["data"]["invoice"]
+        if line := _line(verb, answer, names):
             console.print(f"  {datetime.fromisoformat(answer['at']):%d %b %H:%M}  {line}")
 
     result = await tell(scenario, world, progress)
@@ -115,13 +125,14 @@ async def _told(world: Simulation, scenario: Scenario, console: Console, folder:
 _ANSWERED = ("quote.", "order.created", "customer.")
 
 
-def _line(verb: str, answer: Entry) -> str:
-    """What a step was answered, or what happened by itself, in a line."""
+def _line(verb: str, answer: Entry, names: Mapping[str, str]) -> str:
+    """What a step was answered, or what happened by itself, in a line; `names` are the numbers of invoices by id."""
     match verb:
         case "event" if answer["type"].startswith(_ANSWERED):
             return ""
         case "event":
-            facts = (f"{name} {value}" for name, value in answer["data"].items() if value and len(value) < 30)
+            data = {"invoice": names.get(answer["subject"]), **answer["data"]}
+            facts = (f"{name} {names.get(value, value)}" for name, value in data.items() if value)
             return f"    [dim]{answer['type']}  {', '.join(facts)}[/dim]"
         case _ if answer.get("type") == "refused":
             return f"{answer['step']}: refused, {answer['code']}: {answer['detail']}"
@@ -171,16 +182,12 @@ def _table(console: Console, title: str, rows: list[Entry], columns: tuple[str, 
     table = Table(title=title, expand=False, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for column in columns:
         right = column in {"total", "amount_due", "amount", "debit", "credit", "quantity", "used", "limit"}
-        table.add_column(column, justify="right" if right else "left", style=None)
+        heading = f"{column} (UTC)" if column == "at" or column.endswith("_at") else column
+        table.add_column(heading, justify="right" if right else "left")
     for row in rows:
-        table.add_row(*(_shown(row.get(column)) for column in columns))
+        table.add_row(*(instant(row.get(column)) for column in columns))
     console.print(table)
     console.print()
-
-
-def _shown(value: Any) -> str:  # noqa: ANN401
-    text = "" if value is None else str(value)
-    return text[:16].replace("T", " ") if text.endswith("Z") and len(text) >= 20 else text
 
 
 async def _documents(http: httpx.AsyncClient, result: Entry, folder: Path) -> list[Path]:
@@ -197,18 +204,21 @@ async def _documents(http: httpx.AsyncClient, result: Entry, folder: Path) -> li
     return paths
 
 
-def _emptied(data_dir: Path) -> Path:
-    """The demo's folder, without what an earlier demo left. Raises InvalidInput for a folder that is not a demo's."""
-    folder = data_dir.resolve()
-    if folder.exists() and any(folder.iterdir()):
-        if not (folder / MARK).exists():
-            raise InvalidInput(f"{folder} is not empty and was not made by a demo; name another with --data-dir")
-        if (folder / "stack.json").exists():
-            raise InvalidInput(f"a demo is still running in {folder}; stop it first")
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+def _emptied(folder: Path) -> DirectoryLock:
+    """Empty the demo's folder and hold it. Raises InvalidInput for one that is not a demo's, DirectoryInUse."""
+    if folder.exists() and not folder.is_dir():
+        raise InvalidInput(f"{folder} is not a folder; name another with --data-dir")
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
+        raise InvalidInput(f"{folder} is not empty and was not made by a demo; name another with --data-dir")
+    lock = DirectoryLock(folder)
+    lock.acquire()
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in {MARK, lock.file.name}:
+            path.unlink()
     (folder / MARK).write_text("Made by `perennial demo`, which empties this folder when it runs again.\n")
-    return folder
+    return lock
 
 
 async def _test_keys(http: httpx.AsyncClient) -> dict[str, str]:
@@ -223,12 +233,13 @@ async def _test_keys(http: httpx.AsyncClient) -> dict[str, str]:
 
 
 async def _kept(folder: Path, secret: str, keys: dict[str, str], console: Console) -> None:
-    stack = DevStack(folder, port=free_port(), admin_key=secret)
+    stack = DevStack(folder, port=port_or_free(8080), admin_key=secret)
 
     def ready() -> None:
         console.print("\n[bold]The story goes on in real time.[/bold]")
-        for role, key in keys.items():
-            console.print(f"{role:13} {key}")
         announce(stack)
+        for role, key in keys.items():
+            console.print(f"{role + ' key':18}{key}" + ("   (Ada's: sees only her own)" if role == "customer" else ""))
+        console.print(f'try   curl {stack.api_url}/v1/invoices -H "Authorization: Bearer {keys["finance"]}"')
 
     await stack.supervisor.run(ready=ready)

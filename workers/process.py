@@ -63,17 +63,17 @@ def free_port() -> int:
     raise StartFailed(f"no free TCP port from {first} on, on {LOCALHOST}")
 
 
-def refuse_taken(port: int) -> None:
-    """Raise StartFailed when somebody listens on `port` already.
+def refuse_taken(port: int, host: str = LOCALHOST) -> None:
+    """Raise StartFailed when somebody listens on `port` of `host` already, or we may not.
 
     Else the stranger could answer in a child's place, until the child is seen to have given up.
     """
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((LOCALHOST, port))
+            probe.bind((host, port))
         except OSError as error:
-            raise StartFailed(f"port {port} of {LOCALHOST}: {error.strerror or error}") from error
+            raise StartFailed(f"port {port} of {host}: {error.strerror or error}") from error
 
 
 class DirectoryLock:
@@ -81,6 +81,7 @@ class DirectoryLock:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self.file = directory / "lock"
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
@@ -88,13 +89,18 @@ class DirectoryLock:
         if self._descriptor is not None:
             return
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = os.open(self.file, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(descriptor)
-            raise DirectoryInUse(f"{self._directory} is in use by another process") from error
+            raise DirectoryInUse(f"{self._directory} is in use by another process; stop that one first") from error
         self._descriptor = descriptor
+
+    @property
+    def held(self) -> bool:
+        """Whether it is ours."""
+        return self._descriptor is not None
 
     def release(self) -> None:
         """Let others in."""

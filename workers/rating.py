@@ -7,7 +7,6 @@ Temporal, PostgreSQL or the network, and nothing of them is imported: start to a
 """
 
 import json
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +25,7 @@ from domain.errors import InvalidInput, PricingError
 from domain.metering import Event, Span, measured
 from domain.money import CURRENCIES, Money, plain, total
 from domain.rating import ONE, WHOLE, RatedLine, Share, Usage, rate, true_up
+from workers.files import named, text_of
 
 Values = dict[str, object]
 
@@ -63,9 +63,9 @@ def rate_document(data: object) -> dict[str, object]:
 def run_rate(path: str | Path, as_json: bool, out: TextIO, err: TextIO) -> int:
     """Price the items in the file at `path` ("-": standard input). 0 all priced, 1 some not, 2 the input is no use."""
     try:
-        answer = rate_document(read_document(_text(path), keep_inexact=True, max_chars=MAX_CHARS).content)
+        answer = rate_document(read_document(text_of(path), keep_inexact=True, max_chars=MAX_CHARS).content)
     except InvalidInput as error:
-        print(f"{_named(path)}: {error.detail}", file=err)
+        print(f"{named(path)}: {error.detail}", file=err)
         return 2
     items = cast(list[Values], answer["items"])
     if as_json:
@@ -73,36 +73,28 @@ def run_rate(path: str | Path, as_json: bool, out: TextIO, err: TextIO) -> int:
         out.write("\n")
     else:
         _show(items, str(answer["currency"]), out)
-    return 1 if any("error" in item for item in items) else 0
+    failed = [item for item in items if "error" in item]
+    if failed:
+        why = cast(dict[str, str], failed[0]["error"])
+        which = "" if failed[0]["id"] is None else f"{failed[0]['id']}: "
+        told = f"{len(failed)} of {len(items)} items cannot be priced: {which}{why['code']}: {why['detail']}"
+        print(f"{named(path)}: {' '.join(told.split())}", file=err)
+    return 1 if failed else 0
 
 
 def run_check(path: str | Path, out: TextIO, err: TextIO) -> int:
     """Say what is wrong with the price book at `path` ("-": standard input), one line each. 0 nothing, 2 something."""
     try:
-        book = read_price_book(_text(path))
+        book = read_price_book(text_of(path))
     except InvalidInput as error:
         told = [": ".join(part for part in (path_text(wrong.loc), wrong.msg) if part) for wrong in error.errors]
         for line in told or [error.detail]:
-            print(f"{_named(path)}: {line}", file=err)
+            print(f"{named(path)}: {line}", file=err)
         return 2
     counts = {"plans": book.plans, "meters": book.meters, "features": book.features}
     told = ", ".join(f"{len(parts)} {name if len(parts) != 1 else name[:-1]}" for name, parts in counts.items())
-    print(f"{_named(path)}: valid, {told}", file=out)
+    print(f"{named(path)}: valid, {told}", file=out)
     return 0
-
-
-def _text(path: str | Path) -> str:
-    try:
-        raw = sys.stdin.buffer.read() if str(path) == "-" else Path(path).read_bytes()
-        return raw.decode("utf-8-sig")
-    except OSError as error:
-        raise InvalidInput(f"cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"is not UTF-8 text: byte {error.start} is none") from error
-
-
-def _named(path: str | Path) -> str:
-    return "standard input" if str(path) == "-" else str(path)
 
 
 def _opened(data: object) -> tuple[str, list[_Item]]:
@@ -182,6 +174,9 @@ def _charges() -> Shape[Charge]:
 
 def _charge(content: object, currency: str) -> Charge:
     model = cast(Values, content).get("model") if isinstance(content, dict) else None
+    if isinstance(content, dict):
+        # What a plan needs and a price does not: which charge of it this is, and when it falls due.
+        content = {"key": "charge", "timing": "arrears", **cast(Values, content)}
     if isinstance(model, str) and model not in type_of_model:
         raise PricingError("unknown_model", f"{model!r} is no model; they are {', '.join(type_of_model)}")
     charge, wrong = _charges().read(cast(object, content))
@@ -202,10 +197,10 @@ def _measured(item: Mapping[str, object], charge: Charge) -> Fraction | Usage:
         return Fraction(charge.quantity)
     if "quantity" in item:
         raise PricingError("invalid_quantity", "quantity or events: only one of them can be given")
-    words = [one.value for one in Aggregation]
-    if item.get("aggregation") not in words:
+    words, asked = [one.value for one in Aggregation], item.get("aggregation", "sum")
+    if asked not in words:
         raise PricingError("invalid_events", f"aggregation must be one of {', '.join(words)}")
-    aggregation = Aggregation(str(item["aggregation"]))
+    aggregation = Aggregation(str(asked))
     events, period = item["events"], item.get("period")
     if not isinstance(events, list):
         raise PricingError("invalid_events", "events must be a list")
@@ -312,9 +307,10 @@ def _told_line(line: RatedLine, name: str) -> Values:
 
 def _show(items: Iterable[Values], currency: str, out: TextIO) -> None:
     # Late, because it takes longer to import than a machine-readable answer takes to compute.
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from workers.printing import console_on
 
     table = Table("Item", "Line", box=None, header_style="bold", pad_edge=False)
     for heading in ("Quantity", "Unit price", f"Amount {currency}"):
@@ -342,4 +338,4 @@ def _show(items: Iterable[Values], currency: str, out: TextIO) -> None:
                 "",
                 Text(str(item["amount"]), "bold"),
             )
-    Console(file=out).print(table)
+    console_on(out).print(table)

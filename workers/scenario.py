@@ -10,8 +10,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
+from api.price_book import price_book, read_price_book
 from api.reading import Document, invalid, read_document
 from domain.errors import FieldError, InvalidInput
+from workers.files import naming, text_of
 
 Fields = Mapping[str, Any]
 
@@ -120,10 +122,13 @@ REQUIRED: dict[str, tuple[str, ...]] = {
 _SHORTHAND = {"accept", "submit", "withdraw"}  # `accept: q1` is `accept: {quote: q1}`
 
 
+_PARTS = ("scenario", "starts", "until", "catalog", "customers", "steps", "expect")
+
+
 def read_scenario(path: Path) -> Scenario:
     """The scenario in `path`. Raises InvalidInput with the path and line of everything that is wrong."""
-    document = read_document(path.read_text())
-    return scenario_from(document, folder=path.parent)
+    with naming(path):
+        return scenario_from(read_document(text_of(path)), folder=path.parent)
 
 
 def ending_at(scenario: Scenario, now: datetime) -> Scenario:
@@ -147,48 +152,69 @@ def scenario_from(document: Document, *, folder: Path) -> Scenario:
         raise InvalidInput("a scenario is a mapping: scenario, starts, until, catalog, customers, steps")
     content = cast(dict[str, Any], content)
     errors = [
-        FieldError((name,), f"a scenario needs `{name}`")
-        for name in ("scenario", "starts", "until", "catalog", "customers", "steps")
-        if name not in content
+        FieldError((name,), f"a scenario needs `{name}`") for name in _PARTS if name not in content and name != "expect"
     ]
     errors += [
-        FieldError((name,), "unknown; a scenario has scenario, starts, until, catalog, customers, steps, expect")
-        for name in content
-        if name not in {"scenario", "starts", "until", "catalog", "customers", "steps", "expect"}
+        FieldError((name,), f"unknown; a scenario has {', '.join(_PARTS)}") for name in content if name not in _PARTS
     ]
-    if errors:
-        raise invalid([document.placed(error) for error in errors])
-    steps = _steps(content["steps"], document, errors)
+    _raise(errors, document)
+    customers = _mappings(content, "customers", ("key",), errors)
+    steps = _steps(content, {str(customer["key"]) for customer in customers}, document, errors)
+    expect = _mappings(content, "expect", ("path", "equals"), errors)
     starts, until = _instant(content["starts"], ("starts",), errors), _instant(content["until"], ("until",), errors)
+    if until < starts:
+        errors.append(FieldError(("until",), "must not be before `starts`"))
+    _raise(errors, document)
     errors += [
         FieldError(("steps", index, "at"), f"steps stand in time order, within {starts:%F %T} and {until:%F %T} UTC")
         for index, step in enumerate(steps)
         if step.at < (steps[index - 1].at if index else starts) or step.at > until
     ]
-    if errors:
-        raise invalid([document.placed(error) for error in errors])
+    _raise(errors, document)
     return Scenario(
         name=str(content["scenario"]),
         starts=starts,
         until=until,
-        catalog=_catalog(content["catalog"], folder),
-        customers=tuple(content["customers"]),
+        catalog=_catalog(content["catalog"], document, folder),
+        customers=customers,
         steps=tuple(steps),
-        expect=tuple(Expectation(path=e["path"], equals=e["equals"]) for e in content.get("expect", ())),
+        expect=tuple(Expectation(path=str(e["path"]), equals=e["equals"]) for e in expect),
     )
 
 
-def _steps(raw: object, document: Document, errors: list[FieldError]) -> list[ScenarioStep]:
+def _raise(errors: list[FieldError], document: Document) -> None:
+    if errors:
+        raise invalid([document.placed(error) for error in errors])
+
+
+def _mappings(
+    content: Mapping[str, Any], name: str, needed: tuple[str, ...], errors: list[FieldError]
+) -> tuple[Fields, ...]:
+    """The list of mappings under `name`, none where it is left out."""
+    written = content.get(name, [])
+    if not isinstance(written, list):
+        errors.append(FieldError((name,), "must be a list"))
+        return ()
+    found: list[Fields] = []
+    for index, entry in enumerate(cast(list[object], written)):
+        if isinstance(entry, dict) and all(key in entry for key in needed):
+            found.append(cast(Fields, entry))
+        else:
+            errors.append(FieldError((name, index), f"must be a mapping with {' and '.join(needed)}"))
+    return tuple(found)
+
+
+def _steps(
+    content: Mapping[str, Any], customers: set[str], document: Document, errors: list[FieldError]
+) -> list[ScenarioStep]:
     steps: list[ScenarioStep] = []
-    entries = cast(list[object], raw) if isinstance(raw, list) else []
-    for index, written in enumerate(entries):
-        entry = cast(dict[str, Any], written) if isinstance(written, dict) else {}
+    for index, entry in enumerate(_mappings(content, "steps", ("at",), errors)):
         verbs = [name for name in entry if name != "at"]
         loc = ("steps", index)
-        if len(verbs) != 1 or "at" not in entry:
+        if len(verbs) != 1:
             errors.append(FieldError(loc, "a step is `{at: instant, verb: …}` with one verb"))
             continue
-        verb = verbs[0]
+        (verb,) = verbs
         if verb not in REQUESTS:
             errors.append(FieldError((*loc, verb), f"no step {verb!r}; there are: {', '.join(REQUESTS)}"))
             continue
@@ -199,14 +225,27 @@ def _steps(raw: object, document: Document, errors: list[FieldError]) -> list[Sc
             errors.append(FieldError((*loc, verb), "a mapping is wanted"))
             continue
         fields = cast(dict[str, Any], fields)
-        missing = [name for name in REQUIRED.get(verb, ("quote",)) if name not in fields]
-        errors.extend(FieldError((*loc, verb), f"`{name}` is missing") for name in missing)
-        if not missing:
+        wrong = _wrong(verb, fields, customers)
+        errors.extend(FieldError((*loc, verb, *at), what) for at, what in wrong)
+        if not wrong:
             at = _instant(entry["at"], (*loc, "at"), errors)
             if verb == "usage":
                 fields = {**fields, "time": fields.get("time", at.isoformat())}
             steps.append(ScenarioStep(at=at, verb=verb, fields=fields, line=document.line(loc)))
     return steps
+
+
+def _wrong(verb: str, fields: Mapping[str, Any], customers: set[str]) -> list[tuple[tuple[str, ...], str]]:
+    """What is wrong with the fields of a step that only this file can know; the rest is the API's to say."""
+    wrong: list[tuple[tuple[str, ...], str]] = [
+        ((), f"`{name}` is missing") for name in REQUIRED.get(verb, ("quote",)) if name not in fields
+    ]
+    customer, count = fields.get("customer"), fields.get("count", 1)
+    if customer is not None and str(customer) not in customers:
+        wrong.append((("customer",), f"no customer {customer!r} among `customers`"))
+    if verb == "usage" and (type(count) is not int or count < 1):
+        wrong.append((("count",), "must be a whole number, 1 or more"))
+    return wrong
 
 
 def _instant(value: object, loc: tuple[str | int, ...], errors: list[FieldError]) -> datetime:
@@ -220,10 +259,15 @@ def _instant(value: object, loc: tuple[str | int, ...], errors: list[FieldError]
     return at.astimezone(UTC)
 
 
-def _catalog(value: object, folder: Path) -> str | Fields:
+def _catalog(value: object, document: Document, folder: Path) -> str | Fields:
+    """The price book, checked before anything is started for it."""
     if not isinstance(value, str):
+        price_book(value, document, ("catalog",))
         return cast(Fields, value)
     found = next((path for path in (folder / value, Path(value)) if path.is_file()), None)
     if found is None:
-        raise InvalidInput(f"catalog: no file {value}", (FieldError(("catalog",), f"no file {value}"),))
-    return found.read_text()
+        raise invalid([document.placed(FieldError(("catalog",), f"no file {value}"))])
+    with naming(found):
+        text = text_of(found)
+        read_price_book(text)
+    return text

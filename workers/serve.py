@@ -3,8 +3,8 @@
 import asyncio
 import secrets
 import signal
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import structlog
@@ -18,19 +18,20 @@ from api.price_book import read_price_book
 from domain.errors import InvalidInput
 from domain.ids import derived_id
 from providers.sandbox import create_sandbox, http_call_back
-from store.access import ApiKey, Role, create_key
+from store.access import PREFIX, ApiKey, Role, create_key
 from store.books import open_books
 from store.connections import engine_of, pool_of
 from store.migrate import migrate
 from workers.clock import WallClock
+from workers.files import naming, text_of
 from workers.logging import configure_logging
 from workers.plugin import plugin
+from workers.process import refuse_taken
+from workers.reach import connected, require_database
 from workers.restart import restart_everything
 from workers.settings import ProcessName, Settings, variable
-from workers.temporal_server import register_search_attributes
 from workers.wiring import SANDBOX_SECRET, admin_key, context_for, doors_of
 from workers.worker import build_worker
-from workflows.names import SEARCH_ATTRIBUTES
 
 log = structlog.get_logger()
 
@@ -48,13 +49,6 @@ def read_settings(process: ProcessName) -> Settings:
     return settings
 
 
-async def connected(settings: Settings, *, lazy: bool = False) -> Client:
-    """A client of the configured Temporal, with our plugin; a lazy one connects when it is first used."""
-    return await Client.connect(
-        settings.temporal_address, namespace=settings.temporal_namespace, plugins=[plugin()], lazy=lazy
-    )
-
-
 async def serve_api() -> int:
     """Serve the API until asked to stop."""
     settings = read_settings("api")
@@ -66,7 +60,11 @@ async def serve_api() -> int:
 @asynccontextmanager
 async def api_of(settings: Settings) -> AsyncGenerator[FastAPI]:
     """The API over the configured stores."""
-    client = await connected(settings, lazy=True)  # reads, usage and checks go on without it
+    await require_database(settings)
+    # Lazy: reads, usage and checks go on without it.
+    client = await Client.connect(
+        settings.temporal_address, namespace=settings.temporal_namespace, plugins=[plugin()], lazy=True
+    )
     engine = engine_of(settings.database_url, name="perennial-api")
     pool = await pool_of(settings.database_url, name="perennial-api")
     try:
@@ -81,8 +79,8 @@ async def api_of(settings: Settings) -> AsyncGenerator[FastAPI]:
 async def serve_worker() -> int:
     """Run workflows and activities until asked to stop; what is open in the books is running when it begins."""
     settings = read_settings("worker")
+    await require_database(settings)
     client = await connected(settings)
-    await register_search_attributes(client, SEARCH_ATTRIBUTES)
     engine = engine_of(settings.database_url, name="perennial-worker")
     doors = doors_of(settings, engine, client)
     stop = asyncio.Event()
@@ -111,6 +109,15 @@ async def serve_sandbox(*, port: int, data_dir: Path, webhook_url: str) -> int:
     return 0
 
 
+class Server(uvicorn.Server):
+    """uvicorn without its hand on the process's signals, which it would raise again when it is done."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Whoever runs it stops it."""
+        yield
+
+
 async def serve(app: object, *, host: str, port: int, grace: int = 10) -> None:
     """Serve an ASGI application until SIGTERM or SIGINT; requests under way have `grace` seconds to end."""
     config = uvicorn.Config(
@@ -121,20 +128,27 @@ async def serve(app: object, *, host: str, port: int, grace: int = 10) -> None:
         access_log=False,
         timeout_graceful_shutdown=grace,
     )
-    await uvicorn.Server(config).serve()
+    refuse_taken(port, host)
+    server = Server(config)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, server.handle_exit, number, None)
+    await server.serve()
 
 
 async def run_migrate() -> int:
     """Bring the configured database to this version's schema."""
     settings = read_settings("migrate")
+    await require_database(settings, migrated=False)
     await migrate(settings.database_url)
     return 0
 
 
 async def run_apply(file: Path) -> int:
     """Load a price book into the configured database."""
+    with naming(file):
+        book = read_price_book(text_of(file))
     settings = read_settings("migrate")
-    book = read_price_book(file.read_text())
+    await require_database(settings)
     engine = engine_of(settings.database_url)
     try:
         async with open_books(engine)() as books:
@@ -152,6 +166,7 @@ async def run_create_key(*, role: str, customer: str | None, approvers: tuple[st
     if (role == Role.CUSTOMER) != (customer is not None):
         raise InvalidInput("--customer goes with the role customer, and with no other")
     settings = read_settings("migrate")
+    await require_database(settings)
     engine = engine_of(settings.database_url)
     pool = await pool_of(settings.database_url)
     try:
@@ -159,10 +174,10 @@ async def run_create_key(*, role: str, customer: str | None, approvers: tuple[st
         if customer is not None:
             async with open_books(engine)() as books:
                 customer_id = (await books.customers.get(customer)).id
-        secret = f"pk_{role}_{secrets.token_hex(16)}"
+        secret = f"{PREFIX}{secrets.token_hex(16)}"
         at = WallClock().now()
         key = ApiKey(
-            id=derived_id("key", at, secret),
+            id=derived_id("key", at, secrets.token_hex(16)),
             role=Role(role),
             customer_id=customer_id,
             approvers=approvers,

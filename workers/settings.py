@@ -65,9 +65,11 @@ class Settings(BaseSettings):
     temporal_namespace: str = Field(default="perennial", description="Temporal namespace; it must exist.")
     task_queue: str = Field(default="perennial", description="Task queue that API and worker share.")
 
-    stripe_api_key: SecretStr = Field(default=SecretStr(""), description="Stripe's secret key, sk_…")
+    stripe_api_key: SecretStr = Field(
+        default=SecretStr(""), description="Stripe's secret key, sk_…; API and worker need it."
+    )
     stripe_webhook_secret: SecretStr = Field(
-        default=SecretStr(""), description="Signing secret of the Stripe webhook endpoint, whsec_…"
+        default=SecretStr(""), description="Signing secret of the Stripe webhook endpoint, whsec_…; the API needs it."
     )
     stripe_api_base: WebUrl | None = Field(
         default=None, description="Where Stripe's API is, if not at Stripe: the sandbox, for one."
@@ -80,23 +82,19 @@ class Settings(BaseSettings):
         default=None, description="Bearer token that the provisioning system is asked with."
     )
 
-    smtp_host: str | None = Field(
-        default=None, description="Mail server; left out, mails are written to files in the documents folder."
-    )
+    smtp_host: str | None = Field(default=None, description="Mail server; left out, mails are written to files.")
     smtp_port: int = Field(default=25, ge=1, le=65535, description="The mail server's port.")
     mail_sender: str = Field(default="billing@perennial.invalid", description="Address that mails come from.")
 
     api_host: str = Field(default="127.0.0.1", description="Address that the API listens on.")
     api_port: int = Field(default=8080, ge=1, le=65535, description="Port that the API listens on.")
-    public_url: WebUrl = Field(
-        default="http://127.0.0.1:8080",
-        description="Where customers and other systems reach the API; links begin with it.",
-    )
     admin_key: SecretStr | None = Field(
         default=None, description="An API key with the role admin, besides those in the database."
     )
 
-    documents_dir: Path = Field(default=Path(".perennial/documents"), description="Where PDFs are kept.")
+    documents_dir: Path = Field(
+        default=Path(".perennial/documents"), description="Where mails are written when there is no mail server."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="The least that is logged."
     )

@@ -1,18 +1,20 @@
 """`perennial simulate`: scenarios through the real workflows on a time-skipping server and a throw-away database."""
 
 import json
+from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TextIO
 
-from rich.console import Console
 from rich.table import Table
 
 from store.migrate import migrate
+from workers.files import naming
 from workers.logging import configure_logging
 from workers.postgres import EmbeddedPostgres
+from workers.printing import console_on
 from workers.scenario import Scenario, read_scenario
 from workers.simulation import Simulation, simulation
 from workers.story import misses, tell
@@ -40,9 +42,10 @@ async def run_simulate(paths: list[Path], *, as_json: bool, out: TextIO, err: Te
     scenarios = [read_scenario(path) for path in paths]
     results: list[dict[str, Any]] = []
     missed = 0
-    for scenario in scenarios:
-        async with throw_away_world(scenario) as world:
-            result = await tell(scenario, world)
+    for path, scenario in zip(paths, scenarios, strict=True):
+        with naming(path):
+            async with throw_away_world(scenario) as world:
+                result = await tell(scenario, world)
         results.append(result)
         for miss in misses(result, scenario.expect):
             missed += 1
@@ -56,22 +59,27 @@ async def run_simulate(paths: list[Path], *, as_json: bool, out: TextIO, err: Te
 
 
 def print_result(result: dict[str, Any], out: TextIO) -> None:
-    """The timeline and the invoices, for people."""
-    console = Console(file=out, highlight=False, soft_wrap=True)
+    """The timeline and the invoices, for people: invoices are named `q1#2`, as in a scenario."""
+    console = console_on(out)
+    names = _invoice_names(result["invoices"])
     timeline = Table(title=result["scenario"], title_justify="left", box=None, pad_edge=False)
-    for heading in ("at (UTC)", "what", "details"):
+    for heading in ("at (UTC)", "what", "who", "details"):
         timeline.add_column(heading, overflow="fold")
     for entry in result["timeline"]:
-        details = ", ".join(f"{k} {v}" for k, v in entry.items() if k not in {"at", "type"} and v not in ("", [], None))
-        timeline.add_row(entry["at"].replace("T", " ").removesuffix("Z"), entry["type"], details)
+        facts = {"invoice": names.get(entry.get("subject")), **entry}
+        apart = {"at", "type", "customer", "subject"}
+        details = ", ".join(f"{k} {names.get(v, v)}" for k, v in facts.items() if k not in apart and _is_told(v))
+        timeline.add_row(entry["at"].replace("T", " ").removesuffix("Z"), entry["type"], entry.get("customer"), details)
     console.print(timeline)
     invoices = Table(title="Invoices", title_justify="left", box=None, pad_edge=False)
-    for heading in ("number", "period", "total", "due", "state"):
+    for heading in ("invoice", "number", "customer", "period", "total", "due", "state"):
         invoices.add_column(heading, justify="right" if heading in {"total", "due"} else "left")
     for invoice in result["invoices"]:
         period = invoice["period"]
         invoices.add_row(
+            names[invoice["id"]],
             invoice["number"],
+            invoice["customer"],
             f"{period['start']} to {period['end']}",
             f"{invoice['total']} {invoice['currency']}",
             invoice["amount_due"],
@@ -83,3 +91,18 @@ def print_result(result: dict[str, Any], out: TextIO) -> None:
         f"ledger {'balanced' if result['ledger']['balanced'] else 'NOT BALANCED'}; "
         f"{cost['count']} workflows, {cost['history_events']} events, {cost['activities']} activities"
     )
+
+
+def _invoice_names(invoices: list[dict[str, Any]]) -> dict[Any, str]:
+    """What each invoice is called, by its id and by its number; the nth of a subscription is `q1#n`."""
+    counted: Counter[str] = Counter()
+    names: dict[Any, str] = {}
+    for invoice in invoices:
+        counted[invoice["subscription"]] += 1
+        name = f"{invoice['subscription']}#{counted[invoice['subscription']]}"
+        names |= {invoice["id"]: name, invoice["number"]: name}
+    return names
+
+
+def _is_told(value: object) -> bool:
+    return value not in ("", None) and not isinstance(value, list | dict)

@@ -23,7 +23,7 @@ PAGE = 200
 
 
 class StepFailed(Exception):
-    """The API answered a step with an error that is no rule's refusal: the scenario itself is wrong."""
+    """The API could not answer a step; nothing is wrong with the scenario."""
 
 
 @dataclass(slots=True)
@@ -35,7 +35,10 @@ class Told:
 
 
 async def tell(scenario: Scenario, world: Simulation, on_progress: OnProgress | None = None) -> Entry:
-    """Run the whole story; answers the result. Raises StepFailed, or Stalled when something due is not done."""
+    """Run the whole story; answers the result.
+
+    Raises InvalidInput where the API takes a step for malformed, StepFailed, or Stalled when something due is not done.
+    """
     told = Told()
     news = News(world, on_progress)
     await _prepare(scenario, world)
@@ -83,16 +86,18 @@ async def _prepare(scenario: Scenario, world: Simulation) -> None:
     else:
         answer = await world.http.put("/v1/catalog", json=catalog)
     _require(answer, "catalog")
-    for customer in scenario.customers:
-        _require(await world.http.post("/v1/customers", json=dict(customer)), f"customer {customer.get('key')}")
+    for index, customer in enumerate(scenario.customers):
+        answer = await world.http.post("/v1/customers", json=dict(customer))
+        _require(answer, f"customers[{index}] ({customer['key']})")
 
 
 async def _take(step: ScenarioStep, world: Simulation, told: Told) -> Entry:
     request = REQUESTS[step.verb](step.fields)
     answer = await world.http.request(request.method, request.path, json=request.body)
     at = _instant(step.at)
-    if answer.status_code == 409:
-        entry = {"at": at, "type": "refused", "step": step.verb, **_problem(answer)}
+    if answer.status_code == 409 or _is_unknown_method(step, answer):
+        about = {name: step.fields[name] for name in ("customer", "quote") if name in step.fields}
+        entry = {"at": at, "type": "refused", "step": step.verb, **about, **_problem(answer)}
         told.entries.append(entry)
         return entry
     _require(answer, f"step {step.verb}" + (f" (line {step.line})" if step.line else ""))
@@ -105,21 +110,29 @@ async def _take(step: ScenarioStep, world: Simulation, told: Told) -> Entry:
         )
     if request.answers_to == "usage":
         told.entries += [
-            {"at": at, "type": "refused", "step": step.verb, "id": no["id"], "code": no["code"], "detail": no["detail"]}
+            {"at": at, "type": "refused", "step": step.verb, "customer": step.fields["customer"]}
+            | {name: no[name] for name in ("id", "code", "detail")}
             for no in body["rejected"]
         ]
         if body["accepted"] or body["duplicates"]:
             counts = {name: body[name] for name in ("accepted", "duplicates")}
-            told.entries.append({"at": at, "type": "usage", "customer": step.fields["customer"], **counts})
+            about = {name: step.fields[name] for name in ("customer", "event")}
+            told.entries.append({"at": at, "type": "usage", **about, **counts})
     return cast(Entry, body)
+
+
+def _is_unknown_method(step: ScenarioStep, answer: httpx.Response) -> bool:
+    """Whether the payment provider refused a method: a customer's mistake, and no reason to end the story."""
+    errors = _problem(answer).get("errors", ())
+    return step.verb == "payment_method" and [error["loc"] for error in errors] == [["use"]]
 
 
 def _require(answer: httpx.Response, what: str) -> None:
     if answer.is_success:
         return
     problem = _problem(answer)
-    where = "; ".join(f"{error['loc']}: {error['msg']}" for error in problem.get("errors", ()))
-    raise StepFailed(f"{what}: {problem.get('code')}: {problem.get('detail')}" + (f" ({where})" if where else ""))
+    failure = InvalidInput if answer.is_client_error else StepFailed
+    raise failure(f"{what}: {problem.get('code')}: {problem.get('detail')}")
 
 
 def _problem(answer: httpx.Response) -> Entry:
@@ -182,10 +195,15 @@ async def _result(scenario: Scenario, world: Simulation, told: Told) -> Entry:
 def _timeline(events: list[Entry], entries: list[Entry]) -> list[Entry]:
     """What the product recorded and what the driver saw, by instant; at one instant the record comes first."""
     recorded = [
-        {"at": event["at"], "type": event["type"], **{k: v for k, v in event.get("data", {}).items() if v}}
+        {"at": event["at"], "type": event["type"], **_known(event, "customer", "subject"), **_known(event["data"])}
         for event in events
     ]
     return sorted(recorded + entries, key=lambda entry: entry["at"])
+
+
+def _known(facts: Entry, *names: str) -> Entry:
+    """What is known of the facts named, or of all."""
+    return {name: value for name in names or facts if (value := facts.get(name))}
 
 
 def misses(result: Entry, expectations: tuple[Expectation, ...]) -> list[str]:

@@ -200,7 +200,9 @@ class Supervisor:
             raise
 
     async def stop(self) -> None:
-        """Stop all, the last first."""
+        """Stop all, the last first. Where another supervisor is at work, there is nothing of ours to stop."""
+        if not self._lock.held:
+            return
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)

@@ -1,6 +1,8 @@
 import json
 import logging
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from pydantic import ValidationError
 from workers.logging import configure_logging
 from workers.settings import Settings, described, unknown_variables
 
+ROOT = Path(__file__).parents[2]
 URL = "postgresql://user:hush@db:5432/books"
 
 
@@ -36,12 +39,12 @@ def settings(**values: Any) -> Settings:
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PERENNIAL_DATABASE_URL", URL)
     monkeypatch.setenv("PERENNIAL_TEMPORAL_ADDRESS", "temporal:7233")
-    monkeypatch.setenv("PERENNIAL_PUBLIC_URL", "https://billing.example/")
+    monkeypatch.setenv("PERENNIAL_PROVISIONING_URL", "https://billing.example/")
     monkeypatch.setenv("PERENNIAL_STRIPE_API_BASE", "")
     read = Settings()  # pyright: ignore[reportCallIssue]
     assert read.database_url == "postgresql+asyncpg://user:hush@db:5432/books"
     assert read.temporal_address == "temporal:7233"
-    assert read.public_url == "https://billing.example"
+    assert read.provisioning_url == "https://billing.example"
     assert read.stripe_api_base is None
 
 
@@ -61,7 +64,7 @@ def test_a_process_that_was_told_nothing_learns_what_it_needs():
         ("database_url", "hush"),
         ("temporal_address", "http://hush:7233"),
         ("temporal_address", "hush"),
-        ("public_url", "hush.example"),
+        ("provisioning_url", "hush.example"),
         ("provisioning_url", "ftp://hush"),
         ("log_level", "hush"),
     ],
@@ -85,6 +88,22 @@ def test_every_variable_is_described_and_a_misspelt_one_is_found():
     assert unknown_variables({"PERENNIAL_DATABSE_URL": "x", "PERENNIAL_TASK_QUEUE": "x", "HOME": "x"}) == (
         "PERENNIAL_DATABSE_URL",
     )
+
+
+def test_the_readme_lists_every_variable_and_what_it_means():
+    readme = (ROOT / "README.md").read_text()
+    listed = re.findall(r"^\| `(PERENNIAL_\w+)` \| (.*?) \| (.*?) \|$", readme, re.MULTILINE)
+    assert listed == [(name, f"`{default}`" if default else "", meaning) for name, default, meaning in described()]
+
+
+def test_every_setting_is_used_by_a_process():
+    used = "".join((ROOT / "workers" / f"{name}.py").read_text() for name in ("serve", "reach", "wiring", "cli"))
+    unused = [
+        name
+        for name in Settings.model_fields
+        if f"settings.{name}" not in used and f"PERENNIAL_{name.upper()}" not in used
+    ]
+    assert unused == []
 
 
 @pytest.mark.usefixtures("logging_as_before")
