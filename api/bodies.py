@@ -15,7 +15,7 @@ from fastapi import Request
 from pydantic import TypeAdapter
 
 from api.problems import InvalidJson
-from api.reading import MAX_DEPTH, Inexact, Loc, invalid
+from api.reading import MAX_DEPTH, MOST_DIGITS, Inexact, Loc, invalid
 from api.shapes import Shape
 from domain.errors import FieldError
 
@@ -23,7 +23,6 @@ T = TypeVar("T")
 Json = dict[str, Any]
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
-_LONGEST_INTEGER = 40
 
 
 class Body(Generic[T]):
@@ -102,7 +101,7 @@ def _no_number(name: str) -> Inexact:
 
 
 def _whole(text: str) -> int | Inexact:
-    return int(text) if len(text) <= _LONGEST_INTEGER else Inexact(text[:_LONGEST_INTEGER] + "…")
+    return int(text) if len(text.removeprefix("-")) <= MOST_DIGITS else Inexact(text)
 
 
 def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -120,7 +119,7 @@ def _refused(value: object, loc: Loc) -> Iterator[FieldError]:
         if value.text in {"NaN", "Infinity", "-Infinity"}:
             yield FieldError(loc, f"{value.text} is no number")
         else:
-            yield FieldError(loc, f"is a bare number with a point or too many digits: {value.advice}")
+            yield FieldError(loc, value.refusal)
     elif isinstance(value, str):
         if unstorable(value):
             yield FieldError(loc, "holds a character that cannot be stored")

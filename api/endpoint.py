@@ -80,6 +80,8 @@ def _know(request: Request, known: list[str]) -> None:
 
 
 def _unknown(name: str, known: list[str]) -> str:
+    if name == "preview":
+        return "is not there yet: nothing can be tried without being done, and nothing was done"
     near = get_close_matches(name, known, 1)
     if near:
         return f"is not known here; did you mean {near[0]}?"

@@ -126,6 +126,10 @@ _STATUS: tuple[tuple[type[DomainError], int], ...] = (
 )
 _UNREACHABLE = {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
 _HTTP_CODES = {404: "not_found", 405: "method_not_allowed"}
+_HTTP_DETAILS = {
+    404: "nothing is under this path, or nothing yet; /openapi.json lists all paths",
+    405: "the path exists, but not for this method; /openapi.json lists both",
+}
 
 
 def problem(
@@ -164,7 +168,8 @@ def problem_of(error: Exception) -> Response | None:
         case HTTPException():
             title = HTTPStatus(error.status_code).phrase
             code = _HTTP_CODES.get(error.status_code, "bad_request")
-            return problem(error.status_code, code, title, str(error.detail), headers=error.headers)
+            detail = _HTTP_DETAILS.get(error.status_code, str(error.detail))
+            return problem(error.status_code, code, title, detail, headers=error.headers)
         case _ if _is_bad_data(error):
             return _refusal(InvalidInput("a value is outside of what can be stored"))
         case _ if _is_unreachable(error):

@@ -9,10 +9,11 @@ size, depth and the growth of aliases are limited, tags are refused.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from domain.errors import FieldError, InvalidInput
 
@@ -23,6 +24,8 @@ Loc = tuple[str | int, ...]
 
 MAX_CHARS = 2_000_000
 MAX_DEPTH = 40
+MOST_DIGITS = 30
+TOO_LONG: Final = "has too many digits: at most 30, and as many decimals, are read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,16 @@ class Inexact:
     @property
     def advice(self) -> str:
         """What to do about it."""
-        return f'write it as a string: "{self.text}"'
+        return TOO_LONG if self._is_too_long else f'write it as a string: "{self.text}"'
+
+    @property
+    def refusal(self) -> str:
+        """What is wrong with it, and what would do."""
+        return TOO_LONG if self._is_too_long else f"is a bare number with a point: {self.advice}"
+
+    @property
+    def _is_too_long(self) -> bool:
+        return any(len(digits) > MOST_DIGITS for digits in re.findall("[0-9]+", self.text))
 
 
 class Document:

@@ -17,13 +17,13 @@ from typing import Any, Generic, TypeVar, cast
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError, SchemaValidator, core_schema
 
-from api.reading import Inexact, Loc
+from api.reading import MOST_DIGITS, TOO_LONG, Inexact, Loc
 from domain.errors import FieldError
 
 T = TypeVar("T")
 Node = dict[str, Any]
 
-_NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
+_NUMBER = re.compile(rf"-?[0-9]{{1,{MOST_DIGITS}}}(\.[0-9]{{1,{MOST_DIGITS}}})?")
 _DURATION = re.compile(
     r"(?P<sign>-?)P(?P<inner>-?)(?=[0-9T])((?P<weeks>[0-9]{1,4})W)?((?P<days>[0-9]{1,5})D)?"
     r"(T(?=[0-9])((?P<hours>[0-9]{1,5})H)?((?P<minutes>[0-9]{1,6})M)?((?P<seconds>[0-9]{1,8})S)?)?"
@@ -84,7 +84,7 @@ class Shape(Generic[T]):
         loc, fields = self._path(detail["loc"])
         kind, context, given = detail["type"], detail.get("ctx", {}), detail["input"]
         if isinstance(given, Inexact) and kind not in {"unexpected_keyword_argument", "whole"}:
-            return FieldError(loc, f"is a bare number with a point: {given.advice}")
+            return FieldError(loc, given.refusal)
         if kind == "unexpected_keyword_argument":
             return FieldError(loc, f"is not known here{_meant(str(loc[-1]), fields)}")
         if kind == "union_tag_invalid":
@@ -179,6 +179,8 @@ def read_number(value: object) -> Decimal:
     read = number(value) if isinstance(value, str) else value
     if isinstance(read, Decimal):
         return read
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value):
+        raise PydanticCustomError("number", TOO_LONG)
     raise PydanticCustomError("number", 'must be a number, whole or as a decimal string such as "12.30"')
 
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from api.problems import catalogue, problem_of
+from api.reading import TOO_LONG
 from domain.errors import InvalidInput
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -136,6 +137,28 @@ class TestWhatIsNoJsonOfOurs:
             "/v1/quotes", content=b'{"customer": "a", "lines": [{"plan": "p", "quantity": 0.1}]}'
         )
         assert 'write it as a string: "0.1"' in answer.json()["errors"][0]["msg"]
+
+    @pytest.mark.parametrize(
+        "quantity", ["1" * 31, f'"{"1" * 31}"', f"-{'9' * 4000}", f'"0.{"1" * 31}"', "0." + "1" * 31]
+    )
+    async def test_a_number_too_long_is_told_to_be_that(self, api, quantity):
+        content = f'{{"customer": "ada", "lines": [{{"plan": "all-access", "quantity": {quantity}}}]}}'
+        answer = await api.http.post("/v1/quotes", content=content)
+        assert answer.json()["errors"] == [{"loc": ["lines", 0, "quantity"], "msg": TOO_LONG}]
+
+    @pytest.mark.parametrize(("method", "path"), [("POST", "/v1/subscriptions/q1/amend"), ("GET", "/v2"), ("GET", "/")])
+    async def test_a_path_that_is_not_there_says_where_to_look(self, api, method, path):
+        answer = await api.http.request(method, path)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert "/openapi.json" in answer.json()["detail"]
+
+    async def test_a_preview_is_not_there_yet_and_nothing_is_done(self, api):
+        key = await api.quote(await api.customer())
+        answer = await api.http.post(f"/v1/quotes/{key}/withdraw?preview=true", json={})
+        assert answer.status_code == 422
+        assert "not there yet" in answer.json()["errors"][0]["msg"]
+        assert (await api.http.get(f"/v1/quotes/{key}")).json()["state"] == "draft"
 
     async def test_a_misspelt_field_is_told_the_one_that_was_meant(self, api):
         answer = await api.http.post("/v1/customers", json={**CUSTOMER, "timezon": "UTC"})
