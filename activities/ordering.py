@@ -166,15 +166,13 @@ async def _activate(books: Books, order: Order, at: datetime) -> tuple[Order, Su
         plans=plans,
         at=at,
     )
-    book = await books.catalog.current()
+    features = {feature.key: feature for feature in await books.catalog.features()}
     ids = {
         (item.position, given.feature): derived_id("ent", at, subscription.id, str(item.position), given.feature)
         for item in order.items
         for given in plans[item.plan].entitlements
     }
-    await books.entitlements.put(
-        entitlements_of(subscription, plans, {feature.key: feature for feature in book.features}, ids)
-    )
+    await books.entitlements.put(entitlements_of(subscription, plans, features, ids))
     collection = None
     if subscription.state is SubscriptionState.TRIALING:
         await books.subscriptions.put(subscription)

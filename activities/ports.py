@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from domain.audit import AuditEvent
-from domain.catalog import Entity, PlanRef, PriceBook
+from domain.catalog import Entity, Feature, PlanRef, PriceBook
 from domain.customer import Customer
 from domain.drafting import BilledUsage, Measure
 from domain.dunning import Collection
@@ -152,11 +152,18 @@ class Catalog(Protocol):
     """The price book, every version of every plan included."""
 
     async def apply(self, book: PriceBook, at: datetime) -> PriceBook:
-        """Make `book` the current one: a plan that changed gets the next version. Answers it with the versions given."""
+        """Make `book` the current one: a plan that changed gets the next version. Answers it with the versions given.
+
+        Raises InvalidInput where it would change the meaning of a meter or feature that is sold.
+        """
         ...
 
     async def current(self) -> PriceBook:
         """The price book in force, each plan in its latest version. Raises NotFound when none was applied yet."""
+        ...
+
+    async def features(self) -> tuple[Feature, ...]:
+        """The newest definition of every feature there ever was, also of those that the price book has no more."""
         ...
 
     async def plans(self, refs: Iterable[PlanRef]) -> Plans:

@@ -7,10 +7,11 @@ What is wrong with one charge by itself is in charge_rules.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from difflib import get_close_matches
+from typing import cast
 from zoneinfo import ZoneInfo, available_timezones
 
 from domain.catalog import (
@@ -34,7 +35,7 @@ from domain.catalog import (
     Timing,
 )
 from domain.charge_rules import Loc, charge_problems, fits, key_problems, repeated
-from domain.errors import FieldError
+from domain.errors import FieldError, InvalidInput
 from domain.money import CURRENCIES
 
 _NOTHING = timedelta(0)
@@ -50,6 +51,41 @@ def problems(book: PriceBook, unread: Collection[str] = ()) -> list[FieldError]:
     `unread` names parts that were written but could not be read: references to them are not judged.
     """
     return list(_book(book, frozenset(unread)))
+
+
+def keep_meaning(book: PriceBook, meters: Sequence[Meter], features: Sequence[Feature], sold: Iterable[Plan]) -> None:
+    """What the plans in `sold` count and give keeps its meaning: periods that are closed are rated by it again.
+
+    `meters` and `features` are the definitions so far. Raises InvalidInput with what `book` redefines.
+    """
+    sold = list(sold)
+    given = {one.feature for plan in sold for one in plan.entitlements}
+    counted = {charge.meter for plan in sold for charge in plan.charges}
+    counted |= {feature.meter for feature in features if feature.key in given}
+    wrong = [
+        *_redefined("meters", book.meters, meters, counted, ("event", "aggregation", "value", "group_by")),
+        *_redefined("features", book.features, features, given, ("type", "meter")),
+    ]
+    if wrong:
+        (kind, index, name), msg = wrong[0].loc, wrong[0].msg
+        raise InvalidInput(f"{kind}[{index}].{name}: {msg}", tuple(wrong))
+
+
+def _redefined(
+    kind: str,
+    parts: Sequence[Meter | Feature],
+    before: Sequence[Meter | Feature],
+    used: Collection[str | None],
+    names: tuple[str, ...],
+) -> Iterator[FieldError]:
+    known = {part.key: part for part in before if part.key in used}
+    for index, part in enumerate(parts):
+        for name in names if part.key in known else ():
+            was = getattr(known[part.key], name)
+            if getattr(part, name) != was:
+                shown = ", ".join(cast("tuple[str, ...]", was)) if isinstance(was, tuple) else was
+                told = f"cannot change while {part.key} is sold (it is {shown or 'unset'})"
+                yield FieldError((kind, index, name), f"{told}: add a {kind.removesuffix('s')} under a new key")
 
 
 def _book(book: PriceBook, unread: frozenset[str]) -> Iterator[FieldError]:

@@ -1,6 +1,7 @@
 """The price book in the books: every application, every version of every plan, the newest word on meters and features.
 
 A meter or feature that a later price book leaves out stays known: what was sold with it is still measured and answered.
+While something sold uses it, its meaning stays.
 """
 
 from collections.abc import Iterable, Sequence
@@ -8,12 +9,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Identity, desc, func, select, tuple_
+from sqlalchemy import BigInteger, Column, Identity, Table, desc, func, select, text, tuple_
 from sqlalchemy.dialects.postgresql import Insert, distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import Field, SQLModel
 
 from domain.catalog import Feature, Meter, Plan, PlanRef, PriceBook
+from domain.catalog_rules import keep_meaning
 from domain.errors import NotFound
 from domain.subscription import Plans
 from store.columns import among, document, table_of
@@ -74,6 +76,13 @@ _LATEST = (
     .where(_PLANS.c.key.in_(among("keys")))
     .order_by(_PLANS.c.key, desc(_PLANS.c.version))
 )
+_SOLD = text("""
+    SELECT DISTINCT item -> 'plan' ->> 'key' AS key, (item -> 'plan' ->> 'version')::int AS version
+      FROM (SELECT document -> 'items' AS items FROM orders WHERE state NOT IN ('completed', 'cancelled')
+             UNION ALL
+            SELECT section -> 'items' FROM subscriptions, jsonb_array_elements(document -> 'sections') section
+             WHERE state <> 'ended' OR next_action_at IS NOT NULL) sold, jsonb_array_elements(items) item
+""")
 _PUT_METER, _PUT_FEATURE = upsert(_METERS, by=("key",)), upsert(_FEATURES, by=("key",))
 
 
@@ -84,13 +93,18 @@ class PostgresCatalog:
         self._connection = connection
 
     async def apply(self, book: PriceBook, at: datetime) -> PriceBook:
-        """Make `book` the current one, one application at a time. What is in force already is not written again."""
+        """Make `book` the current one, one application at a time. What is in force already is not written again.
+
+        Raises InvalidInput where it would change the meaning of what is sold.
+        """
         await self._connection.execute(_ONE_AT_A_TIME)
         latest = await self._latest(plan.key for plan in book.plans)
         plans = tuple(_versioned(plan, latest.get(plan.key)) for plan in book.plans)
         book = replace(book, plans=plans)
         if book == await self._current():
             return book
+        meters, features = await self._all(_METERS), await self.features()
+        keep_meaning(book, meters, features, (await self._sold()).values())
         new = [plan for plan in plans if plan is not latest.get(plan.key)]
         await self._insert_plans(new, at)
         await self._write(_PUT_METER, [{"key": m.key, "event": m.event, "document": m} for m in book.meters])
@@ -116,6 +130,18 @@ class PostgresCatalog:
         if missing:
             raise NotFound("no plan " + ", ".join(f"{ref.key} in version {ref.version}" for ref in sorted_(missing)))
         return found
+
+    async def features(self) -> tuple[Feature, ...]:
+        """The newest definition of every feature there ever was."""
+        return await self._all(_FEATURES)
+
+    async def _all(self, table: Table) -> tuple[Any, ...]:
+        return tuple((await self._connection.execute(select(table.c.document).order_by(table.c.key))).scalars())
+
+    async def _sold(self) -> Plans:
+        """What runs, waits for its last late usage, or is about to run."""
+        rows = await self._connection.execute(_SOLD)
+        return await self.plans(PlanRef(row.key, row.version) for row in rows)
 
     async def _current(self) -> PriceBook | None:
         return (await self._connection.execute(_CURRENT)).scalar_one_or_none()

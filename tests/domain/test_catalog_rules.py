@@ -36,8 +36,9 @@ from domain.catalog import (
     Tier,
     Timing,
 )
-from domain.catalog_rules import problems
+from domain.catalog_rules import keep_meaning, problems
 from domain.charge_rules import charge_problems
+from domain.errors import InvalidInput
 
 ONE = Decimal(1)
 BASE = Flat(key="base", timing=Timing.ADVANCE, amount=Decimal("49.00"))
@@ -357,3 +358,39 @@ def test_references_to_what_could_not_be_read_are_not_judged():
     book = with_charge(replace(USED, key="x", meter="lost"))
     assert problems(book, unread={"lost"}) == []
     assert len(problems(book)) == 1
+
+
+class TestKeepMeaning:
+    """What is sold is measured and answered by the newest definitions: they may not change its meaning."""
+
+    SOLD = replace(PLAN, entitlements=(PlanEntitlement(feature="pool"),))
+
+    @pytest.mark.parametrize(
+        ("kind", "key", "changed"),
+        [
+            ("meters", "hours", {"event": "court.hired"}),
+            ("meters", "hours", {"aggregation": Aggregation.MAX}),
+            ("meters", "hours", {"value": "minutes"}),
+            ("meters", "hours", {"group_by": ("court",)}),
+            ("meters", "entries", {"event": "pool.left"}),
+            ("features", "pool", {"meter": "hours"}),
+            ("features", "pool", {"type": FeatureType.SEATS, "meter": None}),
+        ],
+    )
+    def test_what_is_sold_is_not_redefined(self, kind: str, key: str, changed: dict[str, Any]):
+        parts = getattr(BOOK, kind)
+        book = replace(BOOK, **{kind: tuple(replace(one, **changed) if one.key == key else one for one in parts)})
+        with pytest.raises(InvalidInput, match="under a new key") as refused:
+            keep_meaning(book, BOOK.meters, BOOK.features, [self.SOLD])
+        index = [one.key for one in parts].index(key)
+        assert refused.value.errors[0].loc == (kind, index, next(iter(changed)))
+        assert str(refused.value).startswith(
+            f"{kind}[{index}].{next(iter(changed))}: cannot change while {key} is sold"
+        )
+        keep_meaning(book, BOOK.meters, BOOK.features, [replace(PLAN, charges=(BASE,))])
+
+    def test_it_may_be_left_out_of_the_book_and_stays_known(self):
+        keep_meaning(replace(BOOK, meters=(), features=()), BOOK.meters, BOOK.features, [self.SOLD])
+
+    def test_what_is_new_may_mean_anything(self):
+        keep_meaning(BOOK, (), (), [self.SOLD])

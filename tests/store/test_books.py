@@ -12,10 +12,11 @@ from sqlalchemy.exc import IntegrityError
 from domain.calendar import Period
 from domain.catalog import Flat, PlanRef, Timing
 from domain.drafting import Measure
-from domain.errors import AlreadyExists, InvalidState, NotFound
+from domain.errors import AlreadyExists, InvalidInput, InvalidState, NotFound
 from domain.invoice import InvoiceState
 from domain.ledger import Account, Leg
 from domain.payment import PaymentState
+from domain.subscription import SubscriptionState
 from tests.postgres import OpenBooks
 from tests.store import samples as s
 
@@ -141,6 +142,33 @@ class TestCatalog:
             await books.catalog.apply(s.price_book(meters=()), s.AT)
             measure = Measure("court_hours", s.AT, s.AT + s.DAY)
             assert (await books.usage.measured("cus_1", [measure]))[measure].quantity == 0
+
+    async def test_what_is_sold_keeps_its_meaning(self, open_books: OpenBooks):
+        """It rates closed periods again: another meaning would bill them by what was not agreed."""
+        async with open_books() as books:
+            await books.catalog.apply(s.price_book(), s.AT)
+        await sold(open_books)
+        renamed = s.price_book(meters=(s.meter(event="court.hired"), *s.price_book().meters[1:]))
+        with pytest.raises(InvalidInput, match="event: cannot change while court_hours is sold"):
+            async with open_books() as books:
+                await books.catalog.apply(renamed, s.AT)
+        async with open_books() as books:
+            assert await books.catalog.current() == s.price_book()
+            over = s.subscription(state=SubscriptionState.ENDED, ended_at=s.AT, late_until=s.AT + s.DAY)
+            await books.subscriptions.put(over)
+            await books.orders.put(s.order().completed(subscription_id="sub_1", at=s.AT))
+        with pytest.raises(InvalidInput):
+            async with open_books() as books:
+                await books.catalog.apply(renamed, s.AT)
+        async with open_books() as books:
+            await books.subscriptions.put(replace(over, late_until=None))
+            assert await books.catalog.apply(renamed, s.AT) == renamed
+
+    async def test_a_feature_that_is_no_more_in_the_book_is_still_known(self, open_books: OpenBooks):
+        async with open_books() as books:
+            await books.catalog.apply(s.price_book(), s.AT)
+            await books.catalog.apply(s.price_book(features=()), s.AT)
+            assert {feature.key for feature in await books.catalog.features()} == {"weights", "pool", "guests"}
 
 
 class TestInvoices:
