@@ -1,6 +1,7 @@
 """The app: every router over one context."""
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from api import (
     api_keys,
@@ -44,8 +45,8 @@ ROUTERS = (
 
 
 def create_app(context: Context) -> FastAPI:
-    """The HTTP API over `context`, with /docs and /openapi.json. Whoever opened the doors closes them."""
-    app = FastAPI(title="Perennial", docs_url="/docs", redoc_url=None, redirect_slashes=False)
+    """The HTTP API over `context`, with /docs, all of it from here, and /openapi.json. Whoever opened the doors closes them."""
+    app = FastAPIOffline(title="Perennial", docs_url="/docs", redoc_url=None, redirect_slashes=False)
     app.state.context = context
     for routes in ROUTERS:
         app.include_router(routes)

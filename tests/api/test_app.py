@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 
 import pytest
 import structlog
@@ -51,8 +52,14 @@ class TestDocs:
         for code in ("quote_expired", "idempotency_conflict", "too_old", "mixed_cadence", "unavailable"):
             assert f"`{code}`" in schema["info"]["description"]
 
-    async def test_the_page_is_served(self, api):
-        assert (await api.http.get("/docs")).status_code == 200
+    async def test_the_page_is_served_with_all_that_it_loads(self, api):
+        page = await api.http.get("/docs")
+        assert page.status_code == 200
+        loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+        assert {path.rpartition(".")[2] for path in loaded} >= {"js", "css"}
+        for path in loaded:
+            assert path.startswith("/"), "nothing comes from elsewhere"
+            assert (await api.http.get(path)).status_code == 200
         assert (await api.http.get("/openapi.json")).json()["openapi"].startswith("3.")
 
 
