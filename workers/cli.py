@@ -28,6 +28,7 @@ app.add_typer(keys, name="keys")
 DataDir = Annotated[Path, typer.Option("--data-dir", help="Where the embedded stack keeps everything.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port of the API.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+_BAD_PATH = (FileNotFoundError, IsADirectoryError, NotADirectoryError, FileExistsError, PermissionError)
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -177,8 +178,10 @@ def _status(work: Callable[[], int | None]) -> int:
         return 130
     except DomainError as error:
         return _fail(f"{error.code}: {error.detail}", 1)
+    except _BAD_PATH as error:
+        return _fail(f"{error.filename}: {error.strerror}", 2)
     except OSError as error:
-        return _fail(str(error), 2 if isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError) else 1)
+        return _fail(str(error), 1)
     except Exception as error:  # noqa: BLE001  (the last door: one clear line, no traceback)
         # Our own processes' errors say themselves what is the matter.
         ours = type(error).__module__.startswith("workers.")

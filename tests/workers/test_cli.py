@@ -32,6 +32,9 @@ ARGUMENT_ERRORS = [
     ("catalog check /nonexistent", "/nonexistent: cannot be read: No such file"),
     ("catalog apply /nonexistent", "/nonexistent: cannot be read: No such file"),
     ("migrate", "PERENNIAL_DATABASE_URL"),
+    ("dev --data-dir Makefile", "Makefile: File exists"),
+    ("demo --data-dir Makefile", "Makefile is not a folder"),
+    ("demo --data-dir domain", "was not made by a demo"),
 ]
 
 
@@ -96,6 +99,29 @@ async def test_a_temporal_that_is_not_there_is_named(database_url: str):
     line = said(done, 1)
     assert f"Temporal at {address} cannot be reached" in line
     assert "mend PERENNIAL_TEMPORAL_ADDRESS" in line
+
+
+@pytest.mark.slow
+async def test_the_api_asked_to_stop_ends_well_and_a_second_one_on_its_port_says_so(database_url: str):
+    port = str(free_port())
+    told = {
+        "PERENNIAL_DATABASE_URL": database_url,
+        "PERENNIAL_STRIPE_API_KEY": "sk_test_x",
+        "PERENNIAL_STRIPE_WEBHOOK_SECRET": "whsec_x",
+        "PERENNIAL_API_PORT": port,
+    }
+    argv = [sys.executable, "-m", "workers.cli", "api"]
+    process = await asyncio.create_subprocess_exec(*argv, cwd=ROOT, env=environment(**told))
+    await eventually(lambda: listens(port), "the API listens", within=60)
+    line = said(await asyncio.to_thread(perennial, "api", **told), 1)
+    assert line == f"perennial: port {port} of 127.0.0.1: Address already in use\n"
+    process.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(process.wait(), 60) == 0
+
+
+def listens(port: str) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", int(port))) == 0
 
 
 @pytest.mark.slow
