@@ -148,7 +148,11 @@ _KNOWN = """
 _OURS = "api_key_id = $1 AND path = $2 AND key = $3 AND begun_at = $4 AND NOT done"
 _FINISH = f"UPDATE idempotency_keys SET done = true, status = $5, headers = $6, body = $7 WHERE {_OURS} RETURNING 1"  # noqa: S608
 _ABANDON = f"DELETE FROM idempotency_keys WHERE {_OURS}"  # noqa: S608
-_FORGET = "DELETE FROM idempotency_keys WHERE begun_at <= $1 RETURNING 1"
+_FORGET = """
+    DELETE FROM idempotency_keys WHERE (api_key_id, path, key) IN (
+        SELECT api_key_id, path, key FROM idempotency_keys WHERE begun_at <= $1
+         ORDER BY begun_at LIMIT 10 FOR UPDATE SKIP LOCKED)
+"""
 
 
 def hash_of(secret: str) -> str:
@@ -176,10 +180,15 @@ async def revoke_key(pool: Fetches, key_id: str, at: datetime) -> None:
 async def begin(
     pool: Fetches, request: Request, at: datetime, *, stale_after: timedelta
 ) -> Fresh | Replay | InProgress | Conflict:
-    """Claim `request` at `at`, or learn what became of it. Of many callers at once exactly one gets Fresh."""
+    """Claim `request` at `at`, or learn what became of it. Of many callers at once exactly one gets Fresh.
+
+    Answers are kept for 30 days; each new claim drops some of those that are older.
+    """
     identity = (request.api_key_id, request.path, request.key)
     while True:
         if await pool.fetch(_BEGIN, *identity, request.body_hash, at, at - KEPT_FOR, at - stale_after):
+            # Whoever brings one takes some away: nothing that nobody can ask for again is kept for long.
+            await pool.fetch(_FORGET, at - KEPT_FOR)
             return Fresh(request, at)
         # Gone again in between: it was abandoned, and is free.
         if known := await pool.fetch(_KNOWN, *identity):
@@ -197,11 +206,6 @@ async def finish(
 async def abandon(pool: Fetches, claim: Fresh) -> None:
     """Nothing came of it (an answer of 5xx): the next caller begins afresh."""
     await pool.fetch(_ABANDON, *_claimed(claim))
-
-
-async def forget_expired(pool: Fetches, at: datetime) -> int:
-    """Drop what was begun 30 days before `at` or earlier; answers how many."""
-    return len(await pool.fetch(_FORGET, at - KEPT_FOR))
 
 
 def _claimed(claim: Fresh) -> tuple[str, str, str, datetime]:

@@ -22,7 +22,6 @@ from store.access import (
     create_key,
     find_key,
     finish,
-    forget_expired,
     revoke_key,
 )
 from store.lists import Asked, list_api_keys
@@ -112,9 +111,17 @@ class TestIdempotency:
         claim = await start(pool)
         assert isinstance(claim, Fresh)
         await finish(pool, claim, status=200, body=b"")
-        assert await forget_expired(pool, s.AT + 29 * s.DAY) == 0
         assert isinstance(await start(pool, s.AT + 30 * s.DAY, body_hash="other"), Fresh)
-        assert await forget_expired(pool, s.AT + 60 * s.DAY) == 1
+
+    async def test_what_is_older_goes_as_others_come(self, pool):
+        for n in range(12):
+            await start(pool, s.AT, key=f"old {n}")
+        await start(pool, s.AT + s.DAY, key="younger")
+        left = [13]
+        for n in (1, 2):
+            await start(pool, s.AT + 30 * s.DAY, key=f"new {n}")
+            left += [await pool.fetchval("SELECT count(*) FROM idempotency_keys")]
+        assert left == [13, 13 + 1 - 10, 3]
 
 
 class TestTheAdminKeyOfTheSettings:
