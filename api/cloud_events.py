@@ -10,7 +10,7 @@ from typing import Any, cast
 from api.bodies import Json, instant, unstorable
 from api.reading import Inexact
 from domain.catalog import Aggregation, Meter
-from domain.errors import InvalidInput
+from domain.errors import InvalidEvent, InvalidInput, Refused, UnknownEvent
 from domain.money import plain
 from store.usage import StoredEvent
 
@@ -20,14 +20,6 @@ _NUMBER = re.compile(r"[+-]?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,2})?")
 _MOST = Decimal(10) ** 15
 _FINEST = 18
 _NEEDS_NO_VALUE = frozenset({Aggregation.COUNT})
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """Why an event is not taken."""
-
-    code: str
-    detail: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,25 +40,25 @@ class CloudEvent:
         )
 
 
-def read_event(content: object, at: datetime) -> CloudEvent | Rejected:
+def read_event(content: object, at: datetime) -> CloudEvent | Refused:
     """The event in `content`; without a time of its own it happened `at` the time of the call."""
     if not isinstance(content, dict):
-        return Rejected("invalid_event", "an event is an object")
+        return InvalidEvent("an event is an object")
     event = cast(Json, content)
     if event.get("specversion") != "1.0":
-        return Rejected("invalid_event", 'specversion must be "1.0"')
+        return InvalidEvent('specversion must be "1.0"')
     for name in ("id", "source", "type", "subject"):
         if wrong := _text_problem(event.get(name)):
-            return Rejected("invalid_event", f"{name} {wrong}")
+            return InvalidEvent(f"{name} {wrong}")
     data = event.get("data", {})
     if "data_base64" in event or not isinstance(data, dict):
-        return Rejected("invalid_event", "data must be a JSON object")
+        return InvalidEvent("data must be a JSON object")
     if wrong := next(_data_problems(cast(Json, data), 1), None):
-        return Rejected("invalid_event", f"data {wrong}")
+        return InvalidEvent(f"data {wrong}")
     try:
         time = instant(event["time"], ("time",)) if event.get("time") is not None else at
     except InvalidInput as error:
-        return Rejected("invalid_event", error.detail)
+        return InvalidEvent(error.detail)
     return CloudEvent(
         source=event["source"],
         id=event["id"],
@@ -77,23 +69,20 @@ def read_event(content: object, at: datetime) -> CloudEvent | Rejected:
     )
 
 
-def counted_problem(event: CloudEvent, meters: Sequence[Meter]) -> Rejected | None:
+def counted_problem(event: CloudEvent, meters: Sequence[Meter]) -> Refused | None:
     """Why no meter can count the event; None when all that know its type can."""
     counting = [meter for meter in meters if meter.event == event.type]
     if not counting:
-        return Rejected("unknown_event", f"no meter counts events of type {event.type}")
+        return UnknownEvent(f"no meter counts events of type {event.type}")
     for meter in counting:
         if meter.aggregation in _NEEDS_NO_VALUE or meter.value is None:
             continue
         value = event.data.get(meter.value)
         if meter.aggregation is Aggregation.UNIQUE_COUNT:
             if value is None or isinstance(value, dict | list):
-                return Rejected(
-                    "invalid_event", f"data.{meter.value} is what meter {meter.key} tells apart: it is missing"
-                )
+                return InvalidEvent(f"data.{meter.value} is what meter {meter.key} tells apart: it is missing")
         elif not _is_number(value):
-            return Rejected(
-                "invalid_event",
+            return InvalidEvent(
                 f"data.{meter.value} must be a number, or a numeric string: meter {meter.key} adds it up",
             )
     return None

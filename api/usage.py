@@ -15,13 +15,13 @@ from fastapi import Request, Response
 from api.access import Calling
 from api.answers import answer
 from api.bodies import read_json, unstorable
-from api.cloud_events import CloudEvent, Rejected, counted_problem, read_event
+from api.cloud_events import CloudEvent, counted_problem, read_event
 from api.context import Context, Doors
 from api.docs import says
 from api.endpoint import router
 from api.reading import invalid
 from api.showing import Shown
-from domain.errors import FieldError
+from domain.errors import FieldError, InFuture, Refused, TooOld, UnknownCustomer
 from store.naming import customers_named, known_meters
 from store.usage import StoredEvent, record
 
@@ -63,7 +63,7 @@ class _Batch:
     """A batch on its way: what may be stored, and what may not, by place."""
 
     fit: list[StoredEvent]
-    rejected: list[tuple[int, str | None, Rejected]]
+    rejected: list[tuple[int, str | None, Refused]]
 
     def shown(self, new: Sequence[bool]) -> Shown:
         return {
@@ -103,7 +103,7 @@ async def _sorted_out(context: Context, events: Sequence[object], call: Calling)
     for index, event in read:
         customer_id = customers.get(event.subject)
         if customer_id is None:
-            wrong = Rejected("unknown_customer", f"no customer {event.subject}")
+            wrong = UnknownCustomer(f"no customer {event.subject}")
         else:
             wrong = counted_problem(event, meters) or _age_problem(context, event, call)
         if wrong is None and customer_id is not None:
@@ -113,11 +113,11 @@ async def _sorted_out(context: Context, events: Sequence[object], call: Calling)
     return batch
 
 
-def _age_problem(context: Context, event: CloudEvent, call: Calling) -> Rejected | None:
+def _age_problem(context: Context, event: CloudEvent, call: Calling) -> Refused | None:
     if event.time > call.at + context.usage_max_ahead:
-        return Rejected("in_future", f"dated {event.time:%Y-%m-%dT%H:%M:%SZ}, after now")
+        return InFuture(f"dated {event.time:%Y-%m-%dT%H:%M:%SZ}, after now")
     if event.time < call.at - context.usage_max_age:
-        return Rejected("too_old", f"older than {context.usage_max_age.days} days")
+        return TooOld(f"older than {context.usage_max_age.days} days")
     return None
 
 

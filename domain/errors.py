@@ -10,13 +10,13 @@ DomainError
     ├── ApprovalRequired      a quote needs a decision before it can be accepted
     ├── NotAnApprover         the caller's key does not carry that approver's name
     ├── QuoteExpired          the offer was valid until an earlier instant
-    ├── MixedCadence          lines of one subscription bill at different intervals
+    ├── MixedCadence          lines of one subscription bill at different intervals, or for different terms
+    ├── NotSupported          the price book says it, and it cannot be billed yet
     ├── TooOld                usage older than the age that is still billed
     ├── InFuture              usage dated after now
+    ├── UnknownCustomer       the event's subject is nobody we know
     ├── UnknownEvent          no meter counts events of that type
-    ├── InvalidEvent          the event lacks the value its meter adds up
-    ├── LimitReached          a hard limit leaves less than what was asked for
-    ├── NothingToCollect      the invoice has no open amount
+    ├── InvalidEvent          the event is malformed, or lacks the value its meter adds up
     └── PricingError          a charge cannot be priced; its code says why
 """
 
@@ -100,9 +100,15 @@ class QuoteExpired(Refused):
 
 
 class MixedCadence(Refused):
-    """The lines of one subscription must share currency, interval and anchor."""
+    """The lines of one subscription must share currency, interval, anchor and term."""
 
     code = "mixed_cadence"
+
+
+class NotSupported(Refused):
+    """The price book may say it, but it cannot be billed yet."""
+
+    code = "not_supported"
 
 
 class TooOld(Refused):
@@ -117,6 +123,12 @@ class InFuture(Refused):
     code = "in_future"
 
 
+class UnknownCustomer(Refused):
+    """The event's subject is nobody we know."""
+
+    code = "unknown_customer"
+
+
 class UnknownEvent(Refused):
     """No meter counts events of that type."""
 
@@ -124,21 +136,9 @@ class UnknownEvent(Refused):
 
 
 class InvalidEvent(Refused):
-    """The event lacks the value that its meter adds up."""
+    """The event is malformed, or lacks the value that its meter adds up."""
 
     code = "invalid_event"
-
-
-class LimitReached(Refused):
-    """A hard limit leaves less than what was asked for."""
-
-    code = "limit_reached"
-
-
-class NothingToCollect(Refused):
-    """The invoice has no open amount."""
-
-    code = "nothing_to_collect"
 
 
 class PricingError(Refused):

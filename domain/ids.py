@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Literal
 from uuid import UUID
 
-Prefix = Literal["cus", "quo", "ord", "sub", "ent", "gra", "inv", "pay", "cn", "evt", "key", "led", "ref", "msg"]
+Prefix = Literal["cus", "quo", "ord", "sub", "ent", "inv", "pay", "evt", "key"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
