@@ -1,6 +1,6 @@
 """Context: the doors that the API works through. `workers` opens them; nothing here makes one."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
 from domain.document import InvoiceDocument, QuoteDocument
+from domain.dunning import Collection
 from domain.metering import USAGE_MAX_AGE
 from store.books import PostgresBooks
 from store.connections import Fetches
@@ -28,9 +29,10 @@ class Clock(Protocol):
 class Context:
     """One API's doors.
 
-    `offset` is the story's clock less Temporal's, zero in production; it goes into every workflow that is started.
-    `wall` is the wall's clock, for the tolerance of webhook signatures alone. `entropy` answers 32 fresh hex digits
-    that nobody can guess. Without `webhook_secret` no webhook is believed.
+    `wake` tells a collection, running or not, that something changed outside. `offset` is the story's clock less
+    Temporal's, zero in production; it goes into every workflow that is started. `wall` is the wall's clock, for the
+    tolerance of webhook signatures alone. `entropy` answers 32 fresh hex digits that nobody can guess. Without
+    `webhook_secret` no webhook is believed.
     """
 
     engine: AsyncEngine
@@ -38,6 +40,7 @@ class Context:
     open_books: Callable[[], AbstractAsyncContextManager[PostgresBooks]]
     temporal: Client
     task_queue: str
+    wake: Callable[[Collection, datetime], Awaitable[None]]
     clock: Clock
     wall: Clock
     entropy: Callable[[], str]

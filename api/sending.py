@@ -11,7 +11,6 @@ workflow asks for is written once whatever the id.
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, TypeVar, cast
 
 from temporalio.client import (
@@ -31,10 +30,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from api.context import Context
 from api.problems import Unavailable
 from domain import errors
-from domain.dunning import Collection
 from domain.errors import DomainError, FieldError, InvalidInput, PricingError
 from workflows import names
-from workflows.collection import CollectionRun, CollectionWorkflow
 
 A = TypeVar("A")
 
@@ -92,25 +89,6 @@ async def send(
     raise Unavailable("the workflow kept changing runs")
 
 
-async def wake(context: Context, collection: Collection, at: datetime) -> None:
-    """Tell the collection that something changed outside at `at`; one that does not run is started."""
-    await context.temporal.start_workflow(
-        CollectionWorkflow.run,
-        CollectionRun(collection=collection, offset=context.offset),
-        id=names.collection_workflow(collection.invoice_id),
-        task_queue=context.task_queue,
-        start_signal="wake",
-        start_signal_args=[at],
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        search_attributes=_attributes(
-            collection.customer_id,
-            collection.state,
-            SearchAttributePair(names.AMOUNT_DUE_MINOR, collection.amount_due.minor),
-            SearchAttributePair(names.DUE_AT, collection.due_at),
-        ),
-    )
-
-
 async def run_through(context: Context, start: Start, *, to: str) -> bool:
     """Start the workflow `to`, or find it, and wait for its end; False when it still runs after a while.
 
@@ -160,9 +138,9 @@ async def _sent(
     )
 
 
-def _attributes(customer_id: str, state: str, *more: SearchAttributePair[Any]) -> TypedSearchAttributes:
-    own = (SearchAttributePair(names.CUSTOMER, customer_id), SearchAttributePair(names.STATE, str(state)))
-    return TypedSearchAttributes([*own, *more])
+def _attributes(customer_id: str, state: str) -> TypedSearchAttributes:
+    pairs = (SearchAttributePair(names.CUSTOMER, customer_id), SearchAttributePair(names.STATE, str(state)))
+    return TypedSearchAttributes(pairs)
 
 
 def _run_ended(cause: BaseException | None) -> bool:

@@ -11,7 +11,6 @@ from fastapi import APIRouter, Request, Response
 from api.answers import answer
 from api.context import Doors
 from api.problems import UnverifiedWebhook
-from api.sending import wake
 from domain.payment import PaymentState
 from providers import stripe_webhooks
 
@@ -45,7 +44,7 @@ async def take_stripe_webhook(request: Request, context: Doors) -> Response:
         collection = (await books.collections.lock(payment.invoice_id)).told(at)
         await books.collections.put(collection)
     if collection.is_open:
-        await wake(context, collection, at)
+        await context.wake(collection, at)
     return answer({"received": True})
 
 

@@ -184,6 +184,7 @@ def _context(
         open_books=open_books(engine),
         temporal=client,
         task_queue=task_queue,
+        wake=TemporalLifecycles(client, task_queue=task_queue, offset=offset).wake_collection,
         clock=clock,
         wall=wall,
         entropy=entropy,
