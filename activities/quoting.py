@@ -14,7 +14,7 @@ from domain.discount import Discount
 from domain.errors import AlreadyExists, CurrencyMismatch, FieldError, InvalidInput, NotFound
 from domain.ids import derived_id
 from domain.order import Order, steps_for
-from domain.quote import VALID_FOR, Quote, QuoteLine, QuoteState, approvals_for
+from domain.quote import VALID_FOR, Quote, QuoteLine, QuoteState, approvals_for, require_sellable
 from domain.subscription import Item, sold_cadence
 
 
@@ -224,6 +224,7 @@ async def _offered(books: Books, command: Offer) -> Quote:
                 f"{plan.key} is sold in {plan.currency}, customer {customer.key} pays {customer.currency}"
             )
     sold_cadence(plans, command.at.date())
+    require_sellable(plans, {meter.key: meter for meter in book.meters})
     lines = tuple(
         QuoteLine(plan=plan.ref, quantity=line.quantity, discounts=line.discounts)
         for plan, line in zip(plans, command.lines, strict=True)

@@ -90,7 +90,9 @@ _REFUSALS = "not_found invalid_state quote_expired"
     status_code=201,
     openapi_extra=_NEW.docs,
     responses=says(
-        _EXAMPLE, status=201, codes="not_found already_exists currency_mismatch mixed_cadence invalid_input"
+        _EXAMPLE,
+        status=201,
+        codes="not_found already_exists currency_mismatch mixed_cadence not_supported invalid_input",
     ),
 )
 async def create_quote(request: Request, context: Doors, call: Calling) -> Response:
@@ -176,7 +178,7 @@ async def reject_quote(id: str, request: Request, context: Doors, call: Calling,
 @routes.post(
     "/v1/quotes/{id}/revise",
     openapi_extra=_REVISION.docs,
-    responses=says(_EXAMPLE, codes=_REFUSALS + " currency_mismatch mixed_cadence invalid_input"),
+    responses=says(_EXAMPLE, codes=_REFUSALS + " currency_mismatch mixed_cadence not_supported invalid_input"),
 )
 async def revise_quote(id: str, request: Request, context: Doors, call: Calling, wait: Wait) -> Response:
     """Replace the lines of an open quote; it is a draft again, and decisions made so far are void."""

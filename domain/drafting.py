@@ -25,7 +25,7 @@ from domain.subscription import Item, Plans, Subscription
 from domain.tax import taxed
 from domain.turn import Part, Turn
 
-ONE = Fraction(1)
+NONE, ONE = Fraction(0), Fraction(1)
 _NEVER_PRORATED = frozenset({LineKind.USAGE, LineKind.LATE_USAGE})
 
 
@@ -49,12 +49,16 @@ Measured = Mapping[Measure, Usage]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BilledUsage:
-    """What has been billed for the usage of one charge in one part, late usage included: the base of the next re-rating."""
+    """What has been billed for the usage of one charge in one part, late usage included: the base of the next re-rating.
+
+    `quantity` is what its usage lines show together, a decimal string.
+    """
 
     part: Part
     charge: str
     meter: str
     billed: Money
+    quantity: str = "0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,9 +259,16 @@ def _amount(part: Part, charge: Charge, measured: Measured, currency: str) -> Mo
 
 def _billed(part: Part, plans: Plans, measured: Measured, currency: str) -> list[BilledUsage]:
     return [
-        BilledUsage(part=part, charge=charge.key, meter=charge.meter, billed=_amount(part, charge, measured, currency))
+        BilledUsage(
+            part=part,
+            charge=charge.key,
+            meter=charge.meter,
+            billed=total((line.amount for line in rated), currency),
+            quantity=plain(sum((line.quantity for line in rated if line.kind == LineKind.USAGE), NONE)),
+        )
         for charge in _charges(part, plans)
         if charge.meter is not None
+        for rated in [_rated(part, charge, measured, currency)]
     ]
 
 
@@ -270,28 +281,29 @@ def _late_lines(
     for part in dict.fromkeys(was.part for was in earlier):
         plan = plans[part.item.plan]
         charges = _charges(part, plans)
+        again = _billed(part, plans, measured, plan.currency)
+        was = {one.charge: one for one in earlier if one.part == part}
+        more = {one.charge: Fraction(one.quantity) - Fraction(was[one.charge].quantity) for one in again}
+        rebilled += [one if one.billed != was[one.charge].billed else was[one.charge] for one in again]
         commitments = [charge for charge in charges if isinstance(charge, Commitment)]
         now = _amounts(part, plan, measured, of={charge.key for charge in plan.charges})
-        then = now | {was.charge: was.billed for was in earlier if was.part == part}
+        then = now | {one.charge: one.billed for one in was.values()}
         now |= {charge.key: _missing(part, charge, plan, now) for charge in commitments}
         then |= {charge.key: _missing(part, charge, plan, then) for charge in commitments}
         came_to = total((then[charge.key] for charge in charges), plan.currency)
         for charge in charges:
-            if charge.meter is not None:
-                amount = now[charge.key]
-                rebilled.append(BilledUsage(part=part, charge=charge.key, meter=charge.meter, billed=amount))
             if now[charge.key] == then[charge.key]:
                 continue
-            late = _late(part, charge, now[charge.key] - then[charge.key], measured)
+            late = _late(part, more.get(charge.key, ONE), now[charge.key] - then[charge.key])
             lines.append(replace(_line(part, plan, charge, late, tax_rate), phase="late", billed=came_to))
     return lines, rebilled
 
 
-def _late(part: Part, charge: Charge, amount: Money, measured: Measured) -> RatedLine:
+def _late(part: Part, quantity: Fraction, amount: Money) -> RatedLine:
     return RatedLine(
         kind=LineKind.LATE_USAGE,
         description=f"late, {part.period.starts_on} to {part.period.ends_on}",
-        quantity=measured[measure(part, charge)].quantity if charge.is_usage else ONE,
+        quantity=quantity,
         unit_amount=None,
         amount=amount,
     )

@@ -2,8 +2,8 @@
 
 Entitlements of several subscriptions of a customer add up. A limit starts anew at each boundary of its windows: the calendar
 of the customer's zone, or the billing period. `used` is all use since the last reset, also past the limit; `remaining` is
-never below zero. What is left at a reset rolls over as `min(max, max(left, min))`, on top of the new amount; of several the
-oldest burns first.
+never below zero, nor above the limit where corrections exceed what they correct. What is left at a reset rolls over as
+`min(max, max(left, min))`, on top of the new amount; of several the oldest burns first.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -114,7 +114,7 @@ def _counted(feature: Feature, valid: Sequence[Entitlement], used: Used, *, at: 
         limit, remaining = None, None
     else:
         limit = sum(_amounts_now(valid, used, at), Fraction(0))
-        remaining = max(Fraction(0), limit - now_used)
+        remaining = max(Fraction(0), limit - max(Fraction(0), now_used))
     soft = any(entitlement.overage is Overage.ALLOW for entitlement in valid)
     open_ = remaining is None or remaining > 0
     reason: Reason = "granted" if open_ else "overage_allowed" if soft else "limit_reached"
@@ -141,7 +141,7 @@ def _amounts_now(valid: Sequence[Entitlement], used: Used, at: datetime) -> Iter
         edges = max((entitlement.boundaries(at) for entitlement in alike), key=len)
         carried = [Fraction(0)] * len(alike)
         for closes_at, was_used in zip(edges[1:-1], used.get(edges, ()), strict=False):
-            burns = was_used
+            burns = max(Fraction(0), was_used)
             for index, entitlement in enumerate(alike):
                 if entitlement.starts_at < closes_at:
                     amount = _limit(entitlement) + carried[index]

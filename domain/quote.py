@@ -7,16 +7,16 @@
 A draft that needs no decision may be accepted as it is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
 
-from domain.catalog import ApprovalRule, Plan, PlanRef
+from domain.catalog import ApprovalRule, Commitment, Meter, Plan, PlanRef
 from domain.discount import Discount, fraction_off
-from domain.errors import ApprovalRequired, InvalidState, NotAnApprover, QuoteExpired
+from domain.errors import ApprovalRequired, InvalidState, NotAnApprover, NotSupported, QuoteExpired
 from domain.rating import rate
 from domain.subscription import Plans
 from domain.waiting import Party, Waiting
@@ -105,8 +105,7 @@ class Quote:
 
     def submitted(self, at: datetime) -> "Quote":
         """Handed in for decision; approved at once when it needs none."""
-        self._require("submit", QuoteState.DRAFT)
-        self._require_valid(at)
+        self._require("submit", QuoteState.DRAFT, at)
         state = QuoteState.IN_APPROVAL if self.open_approvals else QuoteState.APPROVED
         return replace(self, state=state, changed_at=at)
 
@@ -129,10 +128,14 @@ class Quote:
         )
 
     def revised(self, offer: "Quote", at: datetime) -> "Quote":
-        """The same quote with the lines of `offer`, back in draft; decisions made so far are void."""
+        """The same quote with the lines of `offer`, back in draft; decisions made so far are void.
+
+        With the same lines it is valid as long as `offer`, and the decisions on them stand.
+        """
         self._require_open("revised", at)
         if offer.lines == self.lines:
-            return self
+            longer = replace(self, valid_until=offer.valid_until, changed_at=at)
+            return self if offer.valid_until == self.valid_until else longer
         return replace(
             self,
             lines=offer.lines,
@@ -155,8 +158,7 @@ class Quote:
         verb = "approve" if approved else "reject"
         if self.state is QuoteState.DRAFT:
             return self.submitted(at)._decided(approver, at, approved=approved)
-        self._require(verb, QuoteState.IN_APPROVAL)
-        self._require_valid(at)
+        self._require(verb, QuoteState.IN_APPROVAL, at)
         if approver not in {approval.approver for approval in self.open_approvals}:
             raise NotAnApprover(f"quote {self.key} asks for no decision of {approver}")
         approvals = tuple(
@@ -168,18 +170,19 @@ class Quote:
             return replace(decided, state=QuoteState.REJECTED)
         return decided if decided.open_approvals else replace(decided, state=QuoteState.APPROVED)
 
-    def _require(self, verb: str, state: QuoteState) -> None:
+    def _require(self, verb: str, state: QuoteState, at: datetime) -> None:
+        self._require_valid(at)
         if self.state is not state:
             raise InvalidState(f"quote {self.key} is {self.state}: only a quote in {state} can {verb}")
 
     def _require_open(self, participle: str, at: datetime) -> None:
+        self._require_valid(at)
         if not self.is_open:
             raise InvalidState(f"quote {self.key} is {self.state} and cannot be {participle}")
-        self._require_valid(at)
 
     def _require_valid(self, at: datetime) -> None:
         """At its last instant it has expired, whether or not that is written down yet."""
-        if at >= self.valid_until:
+        if self.state is QuoteState.EXPIRED or (self.is_open and at >= self.valid_until):
             raise QuoteExpired(f"quote {self.key} was valid until {self.valid_until:%Y-%m-%d %H:%M} UTC")
 
 
@@ -197,6 +200,24 @@ def approvals_for(lines: Sequence[QuoteLine], plans: Plans, rules: Sequence[Appr
         why = f"discount over {over_discount}" if over_discount is not None else f"term over {over_term} months"
         needed.setdefault(rule.approver, Approval(approver=rule.approver, reason=why))
     return tuple(needed.values())
+
+
+def require_sellable(plans: Sequence[Plan], meters: Mapping[str, Meter]) -> None:
+    """Nothing is offered that would be billed otherwise than it says. Raises NotSupported, naming plan and charge."""
+    for plan in plans:
+        for charge in plan.charges:
+            meter = meters.get(charge.meter or "")
+            if isinstance(charge, Commitment) and charge.over == "term":
+                what = "a commitment over a term"
+            elif meter is not None and meter.outcome:
+                what = "an outcome that is confirmed before it is billed"
+            elif charge.pay is not None:
+                what = f"pay: {charge.pay}"
+            elif charge.tax_code is not None:
+                what = "a tax code of its own"
+            else:
+                continue
+            raise NotSupported(f"plan {plan.key}, charge {charge.key}: {what} cannot be billed yet")
 
 
 def discount_share(line: QuoteLine, plan: Plan) -> Fraction:

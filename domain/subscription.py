@@ -8,13 +8,13 @@ held in it; the last section's items are the current ones. What moves it on is i
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
 from domain.calendar import Cadence, Period, cadence, first_instant, local_day
-from domain.catalog import Plan, PlanRef, Term
+from domain.catalog import ZERO, Plan, PlanRef, Term
 from domain.discount import Discount
 from domain.errors import MixedCadence
 
@@ -132,7 +132,9 @@ class Subscription:
 
 
 def sold_cadence(plans: Sequence[Plan], starts_on: date) -> Cadence:
-    """The cadence that the plans of one subscription share. Raises MixedCadence."""
+    """The cadence that the plans of one subscription share; so they do their terms, but for the uplift, which is each plan's
+    own. A plan without a term runs along with the others. Raises MixedCadence.
+    """
     recurring = [plan for plan in plans if plan.recurs] or [plans[0]]
     leading = recurring[0]
     for plan in plans:
@@ -142,6 +144,10 @@ def sold_cadence(plans: Sequence[Plan], starts_on: date) -> Cadence:
     for plan in recurring:
         if (plan.interval, plan.interval_count, plan.anchor) != rhythm:
             raise MixedCadence(f"{plan.key} and {leading.key} bill at different intervals")
+    terms = {plan.key: replace(plan.term, uplift=ZERO) for plan in plans if plan.term and not plan.duration}
+    for key, term in terms.items():
+        if term != next(iter(terms.values())):
+            raise MixedCadence(f"{key} and {next(iter(terms))} are sold for different terms")
     return cadence(*rhythm, starts_on)
 
 

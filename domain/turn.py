@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from domain.calendar import Period, local_day
-from domain.catalog import Timing
+from domain.catalog import ZERO, Timing
 from domain.errors import InvalidState
 from domain.metering import USAGE_MAX_AGE, Span
 from domain.rating import WHOLE, Share
@@ -112,7 +112,7 @@ def turned(subscription: Subscription, plans: Plans) -> Turn:
     arrears = closing_parts(subscription, plans, closing.ends_on, at)
     if subscription.ends_on is not None and closing.ends_on >= subscription.ends_on:
         return _ended(subscription, closing, arrears)
-    renewed, events = _renewed_at(subscription, closing.ends_on)
+    renewed, events = _renewed_at(subscription, plans, closing.ends_on)
     k = subscription.k + 1
     period = renewed.whole_period(k, closing.ends_on)
     after = replace(
@@ -214,12 +214,13 @@ def _served(subscription: Subscription, plans: Plans, parts: Iterable[Part]) -> 
             yield replace(part, period=Period(part.period.starts_on, ends_on), ends_at=ends_at)
 
 
-def _renewed_at(subscription: Subscription, boundary_on: date) -> tuple[Subscription, tuple[str, ...]]:
-    """At the end of its term a subscription that renews begins the next one, at prices raised by the uplift."""
+def _renewed_at(subscription: Subscription, plans: Plans, boundary_on: date) -> tuple[Subscription, tuple[str, ...]]:
+    """At the end of its term a subscription that renews begins the next one, each line at prices raised by its own uplift."""
     term = subscription.term
     if term is None or boundary_on != subscription.term_ends_on:
         return subscription, ()
-    items = tuple(replace(item, uplift=item.uplift * (1 + term.uplift)) for item in subscription.items)
+    rises = {item.plan: sold.uplift if (sold := plans[item.plan].term) else ZERO for item in subscription.items}
+    items = tuple(replace(item, uplift=item.uplift * (1 + rises[item.plan])) for item in subscription.items)
     last = subscription.sections[-1]
     return (
         replace(

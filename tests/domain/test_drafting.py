@@ -79,6 +79,24 @@ class TestOrderOfLines:
             ("base", "discount", "-1.00"),
         ]
 
+    def test_late_usage_says_how_much_more_is_billed(self):
+        life = Life(plan(PACKAGES, interval=Interval.WEEK))
+        life.use("2026-06-02", "100")
+        life.turn()
+        life.use("2026-06-03", "-3")  # costs and saves nothing
+        assert life.turn().invoice is None
+        life.use("2026-06-04", "10")
+        (line,) = life.turn().invoice.lines
+        assert (line.kind, line.quantity, line.amount.text) == (LineKind.LATE_USAGE, "7", "2.95")
+
+    def test_late_usage_past_what_is_included_says_what_is_billed(self):
+        life = Life(plan(usage("1.00", included=Decimal(4)), interval=Interval.WEEK))
+        life.use("2026-06-02", "3")
+        life.turn()
+        life.use("2026-06-03", "3")
+        (line,) = life.turn().invoice.lines
+        assert (line.kind, line.quantity, line.amount.text) == (LineKind.LATE_USAGE, "2", "2.00")
+
     def test_each_carries_the_days_that_it_is_for(self):
         life = Life(plan(fee("10.00", key="base"), usage("1.00")))
         life.use("2026-06-10")

@@ -482,3 +482,16 @@ def test_what_is_given_is_written_down_with_its_names():
 def test_only_what_is_metered_has_windows():
     (app,) = entitled(gives("app", "3"))
     assert (app.windows, app.boundaries(instant("2026-06-02"))) == (None, ())
+
+
+class TestCorrections:
+    """Usage below zero takes back what was used; more of it than there was gives nothing on top."""
+
+    def test_leave_no_more_than_what_is_valid(self):
+        held = entitled(gives("pool", "5", reset=Reset.WEEK), at="2026-06-01T12:00")
+        assert figures(check(held, "2026-06-03", {"2026-06-02": "-2"})) == (True, "5", "-2", "5")
+
+    def test_roll_no_more_over_than_there_was(self):
+        rollover = Rollover(max=Decimal(100))
+        held = entitled(gives("pool", "5", reset=Reset.WEEK, rollover=rollover), at="2026-06-01T12:00")
+        assert figures(check(held, "2026-06-10", {"2026-06-02": "-2"})) == (True, "10", "0", "10")

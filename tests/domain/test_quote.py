@@ -6,7 +6,7 @@ from fractions import Fraction
 import pytest
 
 from domain.calendar import Interval
-from domain.catalog import ApprovalCondition, ApprovalRule, Plan
+from domain.catalog import Aggregation, ApprovalCondition, ApprovalRule, Charge, Meter, Plan
 from domain.discount import Discount
 from domain.errors import Refused
 from domain.quote import (
@@ -17,6 +17,7 @@ from domain.quote import (
     QuoteState,
     approvals_for,
     discount_share,
+    require_sellable,
     term_months,
 )
 from domain.waiting import Party
@@ -82,7 +83,7 @@ TABLE = {
     APPROVED: (NO, NO, NO, "accepted", "draft", "withdrawn"),
     ACCEPTED: (NO,) * 6,
     REJECTED: (NO,) * 6,
-    EXPIRED: (NO,) * 6,
+    EXPIRED: ("quote_expired",) * 6,
     WITHDRAWN: (NO,) * 6,
 }
 
@@ -117,11 +118,15 @@ class TestExpiry:
     @pytest.mark.parametrize("move", MOVES)
     @pytest.mark.parametrize("state", sorted(OPEN_STATES))
     def test_at_its_instant_an_open_offer_takes_no_move_more(self, state: QuoteState, move: str):
-        """What is due by time happens first: whoever moves at that instant finds the offer expired."""
+        """What is due by time happens first: whoever moves at that instant finds the offer expired, recorded or not."""
         offer = in_state(state)
-        in_time = outcome(offer, move, self.LAST)
-        assert in_time == outcome(offer, move)
-        assert outcome(offer, move, offer.valid_until) == (NO if in_time == NO else "quote_expired")
+        assert outcome(offer, move, self.LAST) == outcome(offer, move)
+        assert outcome(offer, move, offer.valid_until) == "quote_expired"
+        assert outcome(offer.expired(), move, offer.valid_until) == "quote_expired"
+
+    @pytest.mark.parametrize("state", [ACCEPTED, REJECTED, WITHDRAWN])
+    def test_is_not_the_reason_where_it_was_closed_before(self, state: QuoteState):
+        assert {outcome(in_state(state), move, NOON + 99 * DAY) for move in MOVES} == {NO}
 
     def test_dates_from_the_instant_at_which_it_was_due(self):
         expired = quote().expired()
@@ -172,7 +177,38 @@ class TestRevision:
 
     def test_to_the_same_lines_changes_nothing(self):
         offer = quote("finance").submitted(NOON).approved_by("finance", NOON)
-        assert offer.revised(quote("finance", valid_until=NOON + 60 * DAY), LATER) == offer
+        assert offer.revised(quote("finance"), LATER) == offer
+
+    def test_to_the_same_lines_for_longer_keeps_the_decisions(self):
+        offer = quote("finance").submitted(NOON).approved_by("finance", NOON)
+        longer = offer.revised(quote("finance", valid_until=NOON + 60 * DAY), LATER)
+        assert longer == replace(offer, valid_until=NOON + 60 * DAY, changed_at=LATER)
+
+
+METERS = {
+    "leads": Meter(key="leads", event="lead.won", aggregation=Aggregation.COUNT, outcome=True),
+    "units": Meter(key="units", event="used", aggregation=Aggregation.COUNT),
+}
+
+
+class TestOffering:
+    @pytest.mark.parametrize(
+        "charge",
+        [
+            commitment("300.00", "usage", over="term"),
+            usage(meter="leads", key="commit"),
+            usage(pay="prepaid_credits", key="commit"),
+            fee(tax_code="books", key="commit"),
+        ],
+        ids=["term", "outcome", "credits", "tax"],
+    )
+    def test_what_would_be_billed_otherwise_than_it_says_is_refused(self, charge: Charge):
+        with pytest.raises(Refused, match="plan std, charge commit: ") as refused:
+            require_sellable([plan(usage(), charge, term=term(3))], METERS)
+        assert refused.value.code == "not_supported"
+
+    def test_what_can_be_billed_is_not(self):
+        require_sellable([plan(usage(), fee(), setup(), commitment("300.00", "usage"), term=term(3))], METERS)
 
 
 def test_acceptance_keeps_who_when_and_the_order():

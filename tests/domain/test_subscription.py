@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from domain.calendar import Interval, Period
-from domain.catalog import Plan, Timing
+from domain.catalog import Plan, Term, Timing
 from domain.errors import InvalidState, MixedCadence
 from domain.rating import WHOLE, Share
 from domain.subscription import Item, Section, Subscription, SubscriptionState, activated, sold_cadence
@@ -236,6 +236,20 @@ class TestTerm:
         assert [index for index, turn in enumerate(turns) if turn.events] == [3, 6]
         assert turns[3].events == ("subscription.renewed",)
         assert [turn.after.term_ends_on for turn in (turns[0], turns[3])] == [on("2026-09-01"), on("2026-12-01")]
+
+    def test_raises_each_line_by_the_uplift_of_its_own_plan(self):
+        sold_together = (
+            plan(key="a", term=term(2, uplift=Decimal("0.03"))),
+            plan(key="b", term=term(2, uplift=Decimal("0.05"))),
+            plan(key="evergreen"),
+        )
+        *_, renewed = lived(*sold_together, at="2026-06-01T12:00Z", turns=3)
+        assert [item.uplift for item in renewed.after.items] == [Decimal("1.03"), Decimal("1.05"), 1]
+
+    @pytest.mark.parametrize("other", [term(3), term(2, auto_renew=False), term(2, notice_days=30)])
+    def test_is_one_for_all_lines_that_have_one(self, other: Term):
+        with pytest.raises(MixedCadence, match="b and a are sold for different terms"):
+            sold_cadence([plan(key="a", term=term(2)), plan(key="b", term=other)], on("2026-06-01"))
 
     def test_bills_the_arrears_of_the_old_term_at_its_old_prices(self):
         turns = lived(plan(fee(timing="arrears"), term=term(2, uplift=Decimal("0.5"))), at="2026-06-01T12:00Z", turns=4)

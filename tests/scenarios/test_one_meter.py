@@ -64,6 +64,6 @@ async def test_each_event_is_billed_once_by_the_oldest_line_that_sells_it(databa
         ("old", "usage", "80", "80.00"),
         ("bobs", "usage", "2", "10.00"),
         ("old", "usage", "3", "3.00"),
-        ("old", "late_usage", "90", "10.00"),
+        ("old", "late_usage", "10", "10.00"),
         ("new", "usage", "7", "35.00"),
     ]
