@@ -44,6 +44,7 @@ ROLES: dict[str, dict[str, frozenset[Role]]] = {
     "/v1/subscriptions/{id}": {"GET": ALL},
     "/v1/subscriptions/{id}/timeline": {"GET": ALL},
     "/v1/usage": {"POST": USAGE, "GET": USAGE_OR_OWN},
+    "/v1/usage/refused": {"GET": USAGE | FINANCE},
     "/v1/entitlements/{customer}": {"GET": USAGE_OR_OWN},
     "/v1/entitlements/{customer}/{feature}": {"GET": USAGE_OR_OWN},
     "/v1/invoices": {"GET": FINANCE_OR_OWN},

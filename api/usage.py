@@ -12,8 +12,9 @@ from typing import cast
 
 from fastapi import Request, Response
 
+from api import showing
 from api.access import Calling
-from api.answers import answer
+from api.answers import Paged, answer
 from api.bodies import read_json, unstorable
 from api.cloud_events import CloudEvent, counted_problem, read_event
 from api.context import Context, Doors
@@ -22,7 +23,9 @@ from api.endpoint import router
 from api.reading import invalid
 from api.showing import Shown
 from domain.errors import FieldError, InFuture, Refused, TooOld, UnknownCustomer
+from store.lists import list_refused_usage
 from store.naming import customers_named, known_meters
+from store.refused_usage import Refusal, RefusedUsage, note
 from store.usage import StoredEvent, record
 
 routes = router("usage")
@@ -57,6 +60,17 @@ _EXAMPLE = {
     "rejected": [{"index": 1, "id": "e2", "code": "unknown_customer", "detail": "no customer bob"}],
 }
 
+_REFUSED = {
+    "subject": "bob",
+    "type": "pool.entered",
+    "code": "unknown_customer",
+    "times": 3,
+    "first_at": "2026-02-03T17:00:00Z",
+    "last_at": "2026-02-04T08:00:00Z",
+    "last_id": "e2",
+    "detail": "no customer bob",
+}
+
 
 @dataclass(slots=True)
 class _Batch:
@@ -64,6 +78,7 @@ class _Batch:
 
     fit: list[StoredEvent]
     rejected: list[tuple[int, str | None, Refused]]
+    refusals: list[Refusal]
 
     def shown(self, new: Sequence[bool]) -> Shown:
         return {
@@ -78,19 +93,43 @@ class _Batch:
 
 @routes.post("/v1/usage", status_code=202, openapi_extra=_TAKES, responses=says(_EXAMPLE, status=202))
 async def take_usage(request: Request, context: Doors, call: Calling) -> Response:
-    """Store usage events. What is answered as accepted is on disk; an event that was sent before is a duplicate."""
+    """Store usage events. What is answered as accepted is on disk; an event that was sent before is a duplicate.
+
+    What is rejected is told here with its reason, and found again under `/v1/usage/refused`.
+    """
     content = read_json(await request.body(), strict=False)
     events = cast("list[object]", content) if isinstance(content, list) else [content]
     if not events or len(events) > MOST_EVENTS:
         raise invalid([FieldError((), f"must be 1 to {MOST_EVENTS} events")])
     batch = await _sorted_out(context, events, call)
     new = await record(context.pool, batch.fit, call.at)
+    await note(context.pool, batch.refusals, call.at)
     return answer(batch.shown(new), 202)
+
+
+@routes.get("/v1/usage/refused", responses=says({"data": [_REFUSED], "next_cursor": None}))
+async def get_refused_usage(context: Doors, asked: Paged, code: str | None = None) -> Response:
+    """What was sent and could not be counted, by subject, type and reason: mend the cause, and send it again."""
+    page = await list_refused_usage(context.engine, asked, code=code)
+    return answer(showing.page(map(_refused, page.data), page.next_cursor))
+
+
+def _refused(usage: RefusedUsage) -> Shown:
+    return {
+        "subject": usage.subject,
+        "type": usage.type,
+        "code": usage.code,
+        "times": usage.times,
+        "first_at": showing.instant(usage.first_at),
+        "last_at": showing.instant(usage.last_at),
+        "last_id": usage.last_id,
+        "detail": usage.detail,
+    }
 
 
 async def _sorted_out(context: Context, events: Sequence[object], call: Calling) -> _Batch:
     """What may be stored, each event judged by itself."""
-    batch = _Batch([], [])
+    batch = _Batch([], [], [])
     read: list[tuple[int, CloudEvent]] = []
     for index, event in enumerate(events):
         found = read_event(event, call.at)
@@ -110,6 +149,8 @@ async def _sorted_out(context: Context, events: Sequence[object], call: Calling)
             batch.fit.append(event.stored(customer_id))
         elif wrong is not None:
             batch.rejected.append((index, event.id, wrong))
+            about = Refusal(subject=event.subject, type=event.type, code=wrong.code, id=event.id, detail=wrong.detail)
+            batch.refusals.append(about)
     return batch
 
 

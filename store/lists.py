@@ -35,13 +35,14 @@ from store.ledger import LedgerEntryRow
 from store.orders import OrderRow
 from store.payments import PaymentRow
 from store.quotes import QuoteRow
+from store.refused_usage import RefusedUsage, RefusedUsageRow
 from store.subscriptions import SubscriptionRow
 
 LARGEST_PAGE = 200
 V = TypeVar("V")
 Condition = ColumnElement[bool]
 
-_API_KEYS = table_of(ApiKeyRow)
+_API_KEYS, _REFUSED = table_of(ApiKeyRow), table_of(RefusedUsageRow)
 _CUSTOMERS, _QUOTES, _ORDERS = table_of(CustomerRow), table_of(QuoteRow), table_of(OrderRow)
 _SUBSCRIPTIONS, _COLLECTIONS, _PAYMENTS = table_of(SubscriptionRow), table_of(CollectionRow), table_of(PaymentRow)
 _ENTRIES, _EVENTS, _SUSPENSIONS = table_of(LedgerEntryRow), table_of(AuditEventRow), table_of(SuspensionRow)
@@ -220,6 +221,11 @@ async def list_events(
     return await _rows(engine, _EVENTS, asked, conditions, _event)
 
 
+async def list_refused_usage(engine: AsyncEngine, asked: Asked, *, code: str | None = None) -> Page[RefusedUsage]:
+    """What could not be counted, and why."""
+    return await _rows(engine, _REFUSED, asked, (_is(_REFUSED.c.code, code),), _refused)
+
+
 def _named(table: Table, name: str) -> Condition:
     return or_(table.c.id == name, table.c.key == name)
 
@@ -324,6 +330,19 @@ def _event(row: "Row[Any]") -> AuditEvent:
         subscription_id=row.subscription_id,
         data=row.data,
         actor=row.actor,
+    )
+
+
+def _refused(row: "Row[Any]") -> RefusedUsage:
+    return RefusedUsage(
+        subject=row.subject,
+        type=row.type,
+        code=row.code,
+        times=row.times,
+        first_at=row.first_at,
+        last_at=row.last_at,
+        last_id=row.last_id,
+        detail=row.detail,
     )
 
 

@@ -2,8 +2,8 @@
 
 from sqlmodel import SQLModel
 
-from store import access, audit, billed, books, invoice_rows, usage
+from store import access, audit, billed, books, invoice_rows, refused_usage, usage
 
 METADATA = SQLModel.metadata
 # `books` brings along every noun that it holds.
-OWNERS = (access, audit, billed, books, invoice_rows, usage)
+OWNERS = (access, audit, billed, books, invoice_rows, refused_usage, usage)

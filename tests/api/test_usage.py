@@ -77,6 +77,22 @@ class TestTheAnswer:
         ]
         assert all(one["detail"] for one in answer["rejected"])
 
+    async def test_what_nobody_could_count_is_found_again(self, api, ada):
+        nobody, unheard = api.fresh("nobody"), api.fresh("unheard.")
+        first = api.world.now
+        await send(api, [event(nobody, "a"), event(nobody, "b"), event(ada, "c", unheard)])
+        await api.world.reach(first + timedelta(hours=1))
+        await send(api, [event(nobody, "b")])
+        async with api.as_("usage") as http:
+            found = (await http.get("/v1/usage/refused?limit=2")).json()["data"]
+            [unknown] = (await http.get("/v1/usage/refused?code=unknown_customer&limit=1")).json()["data"]
+            [mistyped] = (await http.get("/v1/usage/refused?code=unknown_event&limit=1")).json()["data"]
+        assert {one["code"] for one in found} == {"unknown_customer", "unknown_event"}
+        assert (unknown["subject"], unknown["code"], unknown["times"]) == (nobody, "unknown_customer", 3)
+        assert (unknown["last_id"], unknown["detail"]) == ("b", f"no customer {nobody}")
+        assert unknown["first_at"] < unknown["last_at"]
+        assert (mistyped["subject"], mistyped["type"], mistyped["code"]) == (ada, unheard, "unknown_event")
+
 
 class TestAnEventThatIsNone:
     @pytest.mark.parametrize(

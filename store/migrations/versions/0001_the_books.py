@@ -139,6 +139,18 @@ CREATE TABLE usage_events (
     PRIMARY KEY (customer_id, source, id)
 );
 CREATE INDEX ON usage_events (customer_id, type, time);
+CREATE TABLE refused_usage (
+    subject varchar NOT NULL,
+    type varchar NOT NULL,
+    code varchar NOT NULL,
+    times bigint NOT NULL,
+    first_at timestamptz NOT NULL,
+    last_at timestamptz NOT NULL,
+    last_id varchar NOT NULL,
+    detail varchar NOT NULL,
+    seq bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
+    PRIMARY KEY (subject, type, code)
+);
 CREATE TABLE billed_usage (
     subscription_id varchar NOT NULL REFERENCES subscriptions DEFERRABLE INITIALLY DEFERRED,
     ends_at timestamptz NOT NULL,
