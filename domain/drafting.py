@@ -33,7 +33,8 @@ _NEVER_PRORATED = frozenset({LineKind.USAGE, LineKind.LATE_USAGE})
 class Measure:
     """What must be read from the store of usage to rate a charge: a meter over `[starts_at, ends_at)`, UTC.
 
-    `dimensions` asks for groups, `events` for single events; what lies in a span of `without` is left out.
+    `dimensions` asks for groups, `events` for single events; what lies in a span of `without` is left out. A level is averaged
+    over the time since `opens_at` (None: since `starts_at`).
     """
 
     meter: str
@@ -42,6 +43,7 @@ class Measure:
     dimensions: tuple[str, ...] = ()
     events: bool = False
     without: tuple[Span, ...] = ()
+    opens_at: datetime | None = None
 
 
 Measured = Mapping[Measure, Usage]
@@ -87,7 +89,7 @@ def measure(part: Part, charge: Charge) -> Measure:
     dimensions = charge.dimensions if charge.model == "matrix" else ()
     needs_events = charge.model in {"percentage", "dynamic"}
     without = tuple(claim.span for claim in part.claimed if claim.meter == charge.meter)
-    return Measure(charge.meter, part.starts_at, part.ends_at, dimensions, needs_events, without)
+    return Measure(charge.meter, part.starts_at, part.ends_at, dimensions, needs_events, without, part.opens_at)
 
 
 def measures(parts: Iterable[Part], earlier: Iterable[BilledUsage], plans: Plans) -> tuple[Measure, ...]:

@@ -30,14 +30,16 @@ class Claim:
 class Part:
     """What is billed of one item with one timing: the service days of `period`, cut from the period `whole`.
 
-    Usage counts from `starts_at` up to but not including `ends_at` (UTC), less what was `claimed` by older lines. `ordinal` is
-    the number of the period it lies in, from 0, by which discounts are counted.
+    Usage counts from `starts_at` up to but not including `ends_at` (UTC), less what was `claimed` by older lines; a level is
+    averaged from `opens_at`, the midnight at which the first of its days began. `ordinal` is the number of the period it lies
+    in, from 0, by which discounts are counted.
     """
 
     item: Item
     timing: Timing
     period: Period
     whole: Period
+    opens_at: datetime
     starts_at: datetime
     ends_at: datetime
     ordinal: int
@@ -172,6 +174,7 @@ def closing_parts(subscription: Subscription, plans: Plans, ends_on: date, ends_
             timing=Timing.ARREARS,
             period=Period(section.starts_on, until_on),
             whole=whole,
+            opens_at=subscription.instant(section.starts_on),
             starts_at=section.starts_at,
             ends_at=until_at,
             ordinal=subscription.ordinal,
@@ -192,6 +195,7 @@ def _parts(
             timing=timing,
             period=period,
             whole=whole,
+            opens_at=subscription.instant(period.starts_on),
             starts_at=at,
             ends_at=subscription.instant(period.ends_on),
             ordinal=subscription.ordinal,

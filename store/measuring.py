@@ -29,13 +29,15 @@ Answered = tuple[int, int, list[str] | None, int, Decimal | None]
 class Count:
     """What is asked: `meter` between `edges` (none: ever), apart per value of `dimensions` too if there are any.
 
-    What lies in a span of `without`, between the edges too, is left out.
+    What lies in a span of `without`, between the edges too, is left out. A level is averaged over the time from `opens_at`, or
+    else the first edge, to the last.
     """
 
     meter: Meter
     edges: tuple[datetime, ...]
     dimensions: tuple[str, ...] = ()
     without: tuple[Span, ...] = ()
+    opens_at: datetime | None = None
 
     @property
     def buckets(self) -> range:
@@ -124,7 +126,8 @@ def _exact(count: Count, n: int, quantity: Decimal | None) -> Fraction:
         case Aggregation.AVERAGE:
             return summed / n if n else Fraction(0)
         case Aggregation.WEIGHTED_SUM:
-            return summed / Fraction((count.edges[-1] - count.edges[0]) // _TICK, 10**6)
+            lasts = count.edges[-1] - (count.opens_at or count.edges[0])
+            return summed / Fraction(lasts // _TICK, 10**6) if lasts else Fraction(0)
         case _:
             return summed
 

@@ -125,7 +125,13 @@ class PostgresUsage:
         self, customer_id: str, measures: Sequence[Measure], meters: Mapping[str, Meter]
     ) -> dict[Measure, Usage]:
         counts = [
-            Count(meter=meters[m.meter], edges=(m.starts_at, m.ends_at), dimensions=m.dimensions, without=m.without)
+            Count(
+                meter=meters[m.meter],
+                edges=(m.starts_at, m.ends_at),
+                dimensions=m.dimensions,
+                without=m.without,
+                opens_at=m.opens_at,
+            )
             for m in measures
         ]
         query = Query(customer_id, counts)

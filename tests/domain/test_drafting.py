@@ -46,6 +46,18 @@ CLIFF = Volume(
 )
 
 
+def test_a_level_is_averaged_over_whole_days_from_the_midnight_at_which_the_first_began():
+    sold_ = sold(plan(usage()), at=instant("2026-06-01T12:00Z"), timezone="Europe/Berlin")
+    by_ref = plans_by_ref(plan(usage()))
+    first = turned(opened(sold_, by_ref).after, by_ref)
+    second = turned(first.after, by_ref)
+    read = [one for turn in (first, second) for one in measures(turn.parts, (), by_ref)]
+    assert [(one.opens_at, one.starts_at) for one in read] == [
+        (instant("2026-05-31T22:00Z"), instant("2026-06-01T12:00Z")),
+        (instant("2026-06-30T22:00Z"), instant("2026-06-30T22:00Z")),
+    ]
+
+
 class TestOrderOfLines:
     def test_once_and_advance_stand_together_in_the_order_of_the_price_book(self):
         life = Life(

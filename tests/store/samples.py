@@ -270,6 +270,7 @@ def billed(charge: str = "court", starts: datetime = AT, days: int = 28, minor: 
         timing=Timing.ARREARS,
         period=JANUARY,
         whole=JANUARY,
+        opens_at=starts,
         starts_at=starts,
         ends_at=starts + days * DAY,
         ordinal=0,

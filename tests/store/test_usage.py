@@ -89,6 +89,13 @@ class TestMeasured:
         assert found[total].quantity == sum(Fraction(str(value)) for value in values)
         assert found[average].quantity == found[total].quantity / 3
 
+    async def test_a_level_is_averaged_from_where_its_first_day_began(self, open_books: OpenBooks, pool):
+        await record(pool, [used(1, "4", time=s.AT - HOUR)], s.AT)
+        asked = Measure("weighted_sum", s.AT, s.AT + HOUR, opens_at=s.AT - 3 * HOUR)
+        assert (await measure(open_books, asked))[asked].quantity == 1
+        nothing = Measure("weighted_sum", s.AT, s.AT, opens_at=s.AT)
+        assert (await measure(open_books, nothing))[nothing].quantity == 0
+
     async def test_without_events_all_is_zero(self, open_books: OpenBooks):
         asked = [
             Measure(meter.key, s.AT, s.AT + HOUR, ("court",), events) for meter in METERS for events in (False, True)
