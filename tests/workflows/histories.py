@@ -134,8 +134,9 @@ async def _runs(client: Client, workflow_id: str) -> AsyncIterator[WorkflowHisto
 
 
 def _anonymous(value: Any) -> Any:
-    """Without the names of the machine and the process that did it."""
+    """Without the names of the machine and the process that did it, and where its code lay."""
     if isinstance(value, dict):
         told = cast(dict[str, Any], value)
-        return {name: "worker" if name == "identity" else _anonymous(inner) for name, inner in told.items()}
+        known = {"identity": "worker", "stackTrace": ""}
+        return {name: known.get(name, _anonymous(inner)) for name, inner in told.items()}
     return [_anonymous(inner) for inner in cast(list[Any], value)] if isinstance(value, list) else value
