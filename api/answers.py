@@ -1,7 +1,7 @@
 """Answers: JSON out, pages, and how long a caller is willing to wait for what follows."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Annotated, TypeVar
 
@@ -10,7 +10,6 @@ from pydantic_core import to_json
 
 from api.reading import invalid
 from api.shapes import duration
-from api.showing import Shown
 from domain.errors import FieldError
 from store.lists import LARGEST_PAGE, Asked
 
@@ -27,7 +26,7 @@ class Answer(Response):
     kept: bytes | None = None
 
 
-def answer(body: Shown, status: int = 200, *, kept: Shown | None = None) -> Answer:
+def answer(body: Mapping[str, object], status: int = 200, *, kept: Mapping[str, object] | None = None) -> Answer:
     """`body` as JSON."""
     response = Answer(to_json(body), status)
     if kept is not None:

@@ -7,12 +7,12 @@ from typing import Annotated
 from fastapi import Request, Response
 from pydantic import BeforeValidator, StringConstraints
 
-from api import showing
+from api import showing, shown
 from api.access import Calling
 from api.answers import Paged, answer
 from api.bodies import Body
 from api.context import Context, Doors
-from api.docs import says
+from api.docs import refuses, says
 from api.endpoint import router
 from api.reading import invalid
 from domain.errors import FieldError
@@ -55,7 +55,7 @@ _NEW = Body(NewKey, example={"role": "customer", "customer": "ada"})
     "/v1/api-keys",
     status_code=201,
     openapi_extra=_NEW.docs,
-    responses=says({**_EXAMPLE, "key": "prn_…"}, status=201, codes="invalid_input"),
+    responses=says(shown.NewApiKey, {**_EXAMPLE, "key": "prn_…"}, status=201, codes="invalid_input"),
 )
 async def make_key(request: Request, context: Doors, call: Calling) -> Response:
     """Make a key. `key` is the secret, told this once: asked again under one Idempotency-Key it is null."""
@@ -78,7 +78,7 @@ async def make_key(request: Request, context: Doors, call: Calling) -> Response:
     return told
 
 
-@routes.get("/v1/api-keys", responses=says({"data": [_EXAMPLE], "next_cursor": None}))
+@routes.get("/v1/api-keys", responses=says(shown.Page[shown.ApiKey], {"data": [_EXAMPLE], "next_cursor": None}))
 async def get_keys(context: Doors, asked: Paged) -> Response:
     """All keys, newest first, revoked ones too; never a secret."""
     page = await list_api_keys(context.engine, asked)
@@ -87,7 +87,7 @@ async def get_keys(context: Doors, asked: Paged) -> Response:
     return answer(showing.page(shown, page.next_cursor))
 
 
-@routes.delete("/v1/api-keys/{id}", status_code=204, responses={404: says({}, codes="not_found")[404]})
+@routes.delete("/v1/api-keys/{id}", status_code=204, responses=refuses("not_found"))
 async def revoke(id: str, context: Doors, call: Calling) -> Response:
     """From now on nobody calls with it. Revoking it again changes nothing."""
     await revoke_key(context.pool, id, call.at)
@@ -115,7 +115,7 @@ def _wrong(new: NewKey, customer_id: str | None) -> Iterator[FieldError]:
         yield FieldError(("approver",), "a customer decides on no quote")
 
 
-def _shown(key: ApiKey, customer: str | None) -> showing.Shown:
+def _shown(key: ApiKey, customer: str | None) -> shown.ApiKey:
     return {
         "id": key.id,
         "role": key.role,

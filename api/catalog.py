@@ -15,13 +15,13 @@ from api.endpoint import router
 from api.price_book import read_price_book
 from api.reading import invalid
 from domain.audit import AuditEvent
-from domain.catalog import PlanRef, PriceBook
+from domain.catalog import Plan, PlanRef, PriceBook
 from domain.errors import FieldError, NotFound
 
 routes = router("catalog")
 
 _BOOK = TypeAdapter(PriceBook)
-_EXAMPLE = {
+_EXAMPLE: dict[str, Any] = {
     "version": 1,
     "entity": {"key": "gym", "legal_name": "Iron Works Ltd", "country": "DE", "invoice_prefix": "IW"},
     "taxes": {"DE": "0.19", "default": "0"},
@@ -44,7 +44,7 @@ _TAKES: dict[str, Any] = {
 }
 
 
-@routes.put("/v1/catalog", openapi_extra=_TAKES, responses=says(_EXAMPLE, codes="invalid_input"))
+@routes.put("/v1/catalog", openapi_extra=_TAKES, responses=says(PriceBook, _EXAMPLE, codes="invalid_input"))
 async def apply_catalog(request: Request, context: Doors, call: Calling) -> Response:
     """Make a price book the current one. A plan that changed gets its next version; what is sold keeps its own."""
     book = _storable(read_price_book(_text(await request.body())))
@@ -64,14 +64,14 @@ async def apply_catalog(request: Request, context: Doors, call: Calling) -> Resp
     return answer(showing_catalog.price_book(applied))
 
 
-@routes.get("/v1/catalog", responses=says(_EXAMPLE, codes="not_found"))
+@routes.get("/v1/catalog", responses=says(PriceBook, _EXAMPLE, codes="not_found"))
 async def get_catalog(context: Doors) -> Response:
     """The price book in force, as it can be applied again: nothing changes then."""
     async with context.open_books() as books:
         return answer(showing_catalog.price_book(await books.catalog.current()))
 
 
-@routes.get("/v1/plans/{key}", responses=says(_EXAMPLE["plans"], codes="not_found"))
+@routes.get("/v1/plans/{key}", responses=says(Plan, _EXAMPLE["plans"][0], codes="not_found"))
 async def get_plan(
     key: str,
     context: Doors,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from api import showing, showing_money
+from api import showing, showing_money, shown, shown_money
 from api.answers import Paged, answer
 from api.context import Context, Doors
 from api.docs import says
@@ -35,7 +35,9 @@ _EXAMPLE = {
 }
 
 
-@routes.get("/v1/collections", responses=says({"data": [_EXAMPLE], "next_cursor": None}))
+@routes.get(
+    "/v1/collections", responses=says(shown.Page[shown_money.Collection], {"data": [_EXAMPLE], "next_cursor": None})
+)
 async def get_collections(
     context: Doors,
     asked: Paged,
@@ -57,7 +59,7 @@ async def get_collections(
     return answer(showing.page(await _shown(context, page.data), page.next_cursor))
 
 
-@routes.get("/v1/collections/{invoice}", responses=says(_EXAMPLE, codes="not_found"))
+@routes.get("/v1/collections/{invoice}", responses=says(shown_money.Collection, _EXAMPLE, codes="not_found"))
 async def get_collection(invoice: str, context: Doors) -> Response:
     """The collection of one invoice, by the invoice's id, number, or `q1#2`."""
     name = await invoice_named(context.pool, invoice)
@@ -69,7 +71,7 @@ async def get_collection(invoice: str, context: Doors) -> Response:
     return answer((await _shown(context, (found,)))[0])
 
 
-async def _shown(context: Context, found: tuple[Collected, ...]) -> list[showing.Shown]:
+async def _shown(context: Context, found: tuple[Collected, ...]) -> list[shown_money.Collection]:
     of = [one.collection for one in found]
     keys = await keys_of(context.pool, (id_ for one in of for id_ in (one.customer_id, one.subscription_id)))
     return [

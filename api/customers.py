@@ -9,7 +9,7 @@ from zoneinfo import available_timezones
 from fastapi import Request, Response
 from pydantic import StringConstraints
 
-from api import showing
+from api import showing, shown
 from api.access import Call, Calling
 from api.answers import Paged, Wait, answer, settled
 from api.bodies import Body, Json, read_json
@@ -88,7 +88,7 @@ _ZONES = frozenset(available_timezones())
     "/v1/customers",
     status_code=201,
     openapi_extra=_NEW.docs,
-    responses=says(_EXAMPLE, status=201, codes="already_exists invalid_input"),
+    responses=says(shown.Customer, _EXAMPLE, status=201, codes="already_exists invalid_input"),
 )
 async def create_customer(request: Request, context: Doors, call: Calling) -> Response:
     """Make a customer known. With a `payment_method` it is saved at the payment provider as well."""
@@ -100,21 +100,23 @@ async def create_customer(request: Request, context: Doors, call: Calling) -> Re
     return answer(showing.customer(customer), 201 if is_new else 200)
 
 
-@routes.get("/v1/customers", responses=says({"data": [_EXAMPLE], "next_cursor": None}))
+@routes.get("/v1/customers", responses=says(shown.Page[shown.Customer], {"data": [_EXAMPLE], "next_cursor": None}))
 async def get_customers(context: Doors, asked: Paged) -> Response:
     """All customers, newest first."""
     page = await list_customers(context.engine, asked)
     return answer(showing.page(map(showing.customer, page.data), page.next_cursor))
 
 
-@routes.get("/v1/customers/{id}", responses=says(_EXAMPLE, codes="not_found"))
+@routes.get("/v1/customers/{id}", responses=says(shown.Customer, _EXAMPLE, codes="not_found"))
 async def get_customer(id: str, context: Doors, call: Calling) -> Response:
     """One customer."""
     return answer(showing.customer(await named(context, call, id)))
 
 
 @routes.patch(
-    "/v1/customers/{id}", openapi_extra=_DETAILS.docs, responses=says(_EXAMPLE, codes="not_found invalid_input")
+    "/v1/customers/{id}",
+    openapi_extra=_DETAILS.docs,
+    responses=says(shown.Customer, _EXAMPLE, codes="not_found invalid_input"),
 )
 async def change_customer(id: str, request: Request, context: Doors, call: Calling) -> Response:
     """Change what is given; the rest stays. What was sold keeps the zone in which it was sold."""
@@ -137,7 +139,7 @@ async def change_customer(id: str, request: Request, context: Doors, call: Calli
 @routes.post(
     "/v1/customers/{id}/payment-methods",
     openapi_extra=_METHOD.docs,
-    responses=says(_EXAMPLE, codes="not_found invalid_input"),
+    responses=says(shown.Customer, _EXAMPLE, codes="not_found invalid_input"),
 )
 async def use_payment_method(id: str, request: Request, context: Doors, call: Calling, wait: Wait) -> Response:
     """Charge the customer on this method from now on; collections that wait for one go on at once."""

@@ -21,20 +21,26 @@ the first answer again. Every resource is addressed by its id or by its owner's 
 | status | code | meaning |
 | --- | --- | --- |
 """
-_EVERYWHERE = {401: "No API key, or a bad one.", 403: "The role does not include this."}
+_EVERYWHERE = {
+    "401": "No API key, or a bad one.",
+    "403": "The role does not include this.",
+    "422": "Malformed: `invalid_input` names each field.",
+}
 
 
-def says(example: object, *, status: int = 200, description: str = "As asked for.", codes: str = "") -> Responses:
-    """A route's answers: one that went well, with an example, and the refusals that are its own (`codes`, by spaces)."""
-    told: Responses = {
-        status: {"description": description, "content": {"application/json": {"example": example}}},
-        **{code: _problem(text) for code, text in _EVERYWHERE.items()},
-    }
+def says(shape: object, example: object, *, status: int = 200, codes: str = "") -> Responses:
+    """A route's answers: one that went well, in its shape, and the refusals that are its own (`codes`, by spaces)."""
+    well = {"model": shape, "description": "As asked for.", "content": {"application/json": {"example": example}}}
+    return {status: well, **refuses(codes)}
+
+
+def refuses(codes: str) -> Responses:
+    """The refusals that are a route's own (`codes`, by spaces)."""
     by_status: dict[int, list[str]] = {}
     known = {code: number for number, code, _ in catalogue()}
     for code in codes.split():
         by_status.setdefault(known[code], []).append(code)
-    return told | {number: _problem(", ".join(f"`{code}`" for code in names)) for number, names in by_status.items()}
+    return {number: _problem(", ".join(f"`{code}`" for code in names)) for number, names in by_status.items()}
 
 
 def document(app: FastAPI) -> None:
@@ -46,11 +52,25 @@ def document(app: FastAPI) -> None:
             components = cast(Shown, schema.setdefault("components", {}))
             components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
             components["schemas"] = {**cast(Shown, components.get("schemas", {})), "Problem": _PROBLEM}
+            _refuse_as_we_do(schema)
             schema["security"] = [{"key": []}]
             app.openapi_schema = schema
         return app.openapi_schema
 
     app.openapi = openapi
+
+
+def _refuse_as_we_do(schema: Shown) -> None:
+    """Every route refuses by problem+json; what FastAPI says of its own validation is not so."""
+    for path, operations in schema["paths"].items():
+        for operation in operations.values():
+            responses: Shown = operation["responses"]
+            if MEDIA_TYPE not in responses.get("422", {}).get("content", {}):
+                responses.pop("422", None)
+            if path.startswith("/v1/"):
+                operation["responses"] = {code: _problem(text) for code, text in _EVERYWHERE.items()} | responses
+    for own in ("HTTPValidationError", "ValidationError"):
+        schema["components"]["schemas"].pop(own, None)
 
 
 def _description() -> str:

@@ -2,7 +2,7 @@
 
 from fastapi import Response
 
-from api import showing
+from api import showing, shown
 from api.access import Call, Calling
 from api.answers import answer
 from api.context import Context, Doors
@@ -25,7 +25,9 @@ _EXAMPLE = {
 }
 
 
-@routes.get("/v1/entitlements/{customer}", responses=says({"data": [{"feature": "pool", **_EXAMPLE}]}))
+@routes.get(
+    "/v1/entitlements/{customer}", responses=says(shown.FeatureAnswers, {"data": [{"feature": "pool", **_EXAMPLE}]})
+)
 async def get_entitlements(customer: str, context: Doors, call: Calling) -> Response:
     """The answer for every feature of the price book."""
     await _own(context, call, customer)
@@ -33,7 +35,7 @@ async def get_entitlements(customer: str, context: Doors, call: Calling) -> Resp
     return answer({"data": [{"feature": key, **showing.answer(said)} for key, said in answers.items()]})
 
 
-@routes.get("/v1/entitlements/{customer}/{feature}", responses=says(_EXAMPLE, codes="not_found"))
+@routes.get("/v1/entitlements/{customer}/{feature}", responses=says(shown.Entitlement, _EXAMPLE, codes="not_found"))
 async def get_entitlement(customer: str, feature: str, context: Doors, call: Calling) -> Response:
     """May the customer use the feature now?"""
     await _own(context, call, customer)

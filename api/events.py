@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from api import showing
+from api import showing, shown
 from api.access import Calling
 from api.answers import Paged, answer
 from api.context import Context, Doors
@@ -30,7 +30,7 @@ _EXAMPLE = {
 }
 
 
-@routes.get("/v1/events", responses=says({"data": [_EXAMPLE], "next_cursor": None}))
+@routes.get("/v1/events", responses=says(shown.Page[shown.Event], {"data": [_EXAMPLE], "next_cursor": None}))
 async def get_events(
     context: Doors,
     call: Calling,
@@ -53,7 +53,7 @@ async def get_events(
     return answer(showing.page(await shown_events(context, page.data), page.next_cursor))
 
 
-async def shown_events(context: Context, events: Sequence[AuditEvent]) -> list[showing.Shown]:
+async def shown_events(context: Context, events: Sequence[AuditEvent]) -> list[shown.Event]:
     """Events with their customers named by key."""
     keys = await keys_of(context.pool, (event.customer_id for event in events))
     return [showing.event(event, customer=keys.get(event.customer_id)) for event in events]

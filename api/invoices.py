@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from api import showing, showing_money
+from api import showing, showing_money, shown, shown_money
 from api.access import Call, Calling
 from api.answers import Paged, answer, pdf
 from api.context import Context, Doors
@@ -44,7 +44,7 @@ _EXAMPLE: showing.Shown = {
 }
 
 
-@routes.get("/v1/invoices", responses=says({"data": [_EXAMPLE], "next_cursor": None}))
+@routes.get("/v1/invoices", responses=says(shown.Page[shown_money.Invoice], {"data": [_EXAMPLE], "next_cursor": None}))
 async def get_invoices(
     context: Doors,
     call: Calling,
@@ -62,7 +62,7 @@ async def get_invoices(
     return answer(showing.page(shown, page.next_cursor))
 
 
-@routes.get("/v1/invoices/{id}", responses=says(_EXAMPLE, codes="not_found"))
+@routes.get("/v1/invoices/{id}", responses=says(shown_money.Invoice, _EXAMPLE, codes="not_found"))
 async def get_invoice(id: str, context: Doors, call: Calling) -> Response:
     """One invoice."""
     invoice = await _named(context, call, id)
@@ -91,5 +91,5 @@ async def _named(context: Context, call: Call, name: str) -> Invoice:
     return invoice
 
 
-def _shown(invoice: Invoice, customer: str, subscription: str) -> showing.Shown:
+def _shown(invoice: Invoice, customer: str, subscription: str) -> shown_money.Invoice:
     return showing_money.invoice(invoice, customer=customer, subscription=subscription)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from api import showing, showing_money
+from api import showing, showing_money, shown, shown_money
 from api.answers import Paged, answer
 from api.context import Doors
 from api.docs import says
@@ -31,7 +31,9 @@ _BALANCE = {
 }
 
 
-@routes.get("/v1/ledger/entries", responses=says({"data": [_ENTRY], "next_cursor": None}))
+@routes.get(
+    "/v1/ledger/entries", responses=says(shown.Page[shown_money.LedgerEntry], {"data": [_ENTRY], "next_cursor": None})
+)
 async def get_entries(
     context: Doors,
     asked: Paged,
@@ -46,7 +48,7 @@ async def get_entries(
     return answer(showing.page(shown, page.next_cursor))
 
 
-@routes.get("/v1/ledger/trial-balance", responses=says(_BALANCE))
+@routes.get("/v1/ledger/trial-balance", responses=says(shown_money.TrialBalance, _BALANCE))
 async def get_trial_balance(context: Doors) -> Response:
     """Every account's balance; debits equal credits in every currency."""
     return answer(showing_money.trial_balance(await trial_balance(context.engine)))

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from fastapi import Query, Response
 
-from api import showing
+from api import showing, shown
 from api.access import Calling
 from api.answers import answer
 from api.bodies import instant
@@ -42,7 +42,7 @@ _EXAMPLE = {
 }
 
 
-@routes.get("/v1/usage", responses=says(_EXAMPLE, codes="not_found invalid_input"))
+@routes.get("/v1/usage", responses=says(shown.Windows, _EXAMPLE, codes="not_found invalid_input"))
 async def get_usage(
     context: Doors,
     call: Calling,
@@ -66,7 +66,7 @@ async def get_usage(
     return answer({"data": [_shown(window, dimensions) for window in windows]})
 
 
-def _shown(window: UsageWindow, dimensions: tuple[str, ...]) -> showing.Shown:
+def _shown(window: UsageWindow, dimensions: tuple[str, ...]) -> shown.Window:
     return {
         "start": showing.instant(window.starts_at),
         "end": showing.instant(window.ends_at),

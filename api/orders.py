@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Query, Request, Response
 from pydantic import StringConstraints
 
-from api import showing
+from api import showing, shown
 from api.access import Call, Calling
 from api.answers import Paged, Wait, answer, settled
 from api.bodies import Body
@@ -52,7 +52,7 @@ _REPORT = Body(Report, example={"detail": "door programmed"}, optional=True)
 _NOTHING = Body(Nothing, example={}, optional=True)
 
 
-@routes.get("/v1/orders", responses=says({"data": [_EXAMPLE], "next_cursor": None}))
+@routes.get("/v1/orders", responses=says(shown.Page[shown.Order], {"data": [_EXAMPLE], "next_cursor": None}))
 async def get_orders(
     context: Doors,
     call: Calling,
@@ -67,14 +67,16 @@ async def get_orders(
     return answer(showing.page(shown, page.next_cursor))
 
 
-@routes.get("/v1/orders/{id}", responses=says(_EXAMPLE, codes="not_found"))
+@routes.get("/v1/orders/{id}", responses=says(shown.Order, _EXAMPLE, codes="not_found"))
 async def get_order(id: str, context: Doors, call: Calling) -> Response:
     """One order with its steps."""
     return await _shown(context, await _named(context, call, id))
 
 
 @routes.post(
-    "/v1/orders/{id}/retry", openapi_extra=_NOTHING.docs, responses=says(_EXAMPLE, codes="not_found invalid_state")
+    "/v1/orders/{id}/retry",
+    openapi_extra=_NOTHING.docs,
+    responses=says(shown.Order, _EXAMPLE, codes="not_found invalid_state"),
 )
 async def retry_order(id: str, request: Request, context: Doors, call: Calling, wait: Wait) -> Response:
     """Ask a target that could not be asked again, now."""
@@ -92,7 +94,7 @@ async def retry_order(id: str, request: Request, context: Doors, call: Calling, 
 @routes.post(
     "/v1/orders/{id}/steps/{step}/complete",
     openapi_extra=_REPORT.docs,
-    responses=says(_EXAMPLE, codes="not_found invalid_state"),
+    responses=says(shown.Order, _EXAMPLE, codes="not_found invalid_state"),
 )
 async def complete_step(id: str, step: str, request: Request, context: Doors, call: Calling, wait: Wait) -> Response:
     """A target reports that a step is done. The same report again changes nothing."""
@@ -102,7 +104,7 @@ async def complete_step(id: str, step: str, request: Request, context: Doors, ca
 @routes.post(
     "/v1/orders/{id}/steps/{step}/fail",
     openapi_extra=_REPORT.docs,
-    responses=says(_EXAMPLE, codes="not_found invalid_state"),
+    responses=says(shown.Order, _EXAMPLE, codes="not_found invalid_state"),
 )
 async def fail_step(id: str, step: str, request: Request, context: Doors, call: Calling, wait: Wait) -> Response:
     """A target reports that it will never do a step: all that was done is taken back."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from pydantic import Field, StringConstraints
 
-from api import showing
+from api import showing, shown
 from api.access import Call, Calling
 from api.answers import Paged, Wait, answer, pdf
 from api.bodies import Body
@@ -90,6 +90,7 @@ _REFUSALS = "not_found invalid_state quote_expired"
     status_code=201,
     openapi_extra=_NEW.docs,
     responses=says(
+        shown.Quote,
         _EXAMPLE,
         status=201,
         codes="not_found already_exists currency_mismatch mixed_cadence not_supported invalid_input",
@@ -106,7 +107,7 @@ async def create_quote(request: Request, context: Doors, call: Calling) -> Respo
     return answer(showing.quote(quote, customer=customer.key), 201 if is_new else 200)
 
 
-@routes.get("/v1/quotes", responses=says({"data": [_EXAMPLE], "next_cursor": None}))
+@routes.get("/v1/quotes", responses=says(shown.Page[shown.Quote], {"data": [_EXAMPLE], "next_cursor": None}))
 async def get_quotes(
     context: Doors,
     call: Calling,
@@ -121,7 +122,7 @@ async def get_quotes(
     return answer(showing.page(shown, page.next_cursor))
 
 
-@routes.get("/v1/quotes/{id}", responses=says(_EXAMPLE, codes="not_found"))
+@routes.get("/v1/quotes/{id}", responses=says(shown.Quote, _EXAMPLE, codes="not_found"))
 async def get_quote(id: str, context: Doors, call: Calling) -> Response:
     """One quote."""
     return await _shown(context, await _named(context, call, id))
@@ -139,14 +140,18 @@ async def get_quote_pdf(id: str, context: Doors, call: Calling) -> Response:
     return pdf(context.render_quote(document), f"{quote.key}.pdf")
 
 
-@routes.post("/v1/quotes/{id}/submit", openapi_extra=_NOTHING.docs, responses=says(_EXAMPLE, codes=_REFUSALS))
+@routes.post(
+    "/v1/quotes/{id}/submit", openapi_extra=_NOTHING.docs, responses=says(shown.Quote, _EXAMPLE, codes=_REFUSALS)
+)
 async def submit_quote(id: str, request: Request, context: Doors, call: Calling, wait: Wait) -> Response:
     """Hand the quote in for decision; approved at once when it needs none."""
     await _NOTHING(request)
     return await _moved(context, call, id, Move.SUBMIT, lambda quote: quote.submitted(call.at))
 
 
-@routes.post("/v1/quotes/{id}/withdraw", openapi_extra=_NOTHING.docs, responses=says(_EXAMPLE, codes=_REFUSALS))
+@routes.post(
+    "/v1/quotes/{id}/withdraw", openapi_extra=_NOTHING.docs, responses=says(shown.Quote, _EXAMPLE, codes=_REFUSALS)
+)
 async def withdraw_quote(id: str, request: Request, context: Doors, call: Calling, wait: Wait) -> Response:
     """Take the offer back."""
     await _NOTHING(request)
@@ -156,7 +161,7 @@ async def withdraw_quote(id: str, request: Request, context: Doors, call: Callin
 @routes.post(
     "/v1/quotes/{id}/approve",
     openapi_extra=_DECISION.docs,
-    responses=says(_EXAMPLE, codes=_REFUSALS + " not_an_approver"),
+    responses=says(shown.Quote, _EXAMPLE, codes=_REFUSALS + " not_an_approver"),
 )
 async def approve_quote(id: str, request: Request, context: Doors, call: Calling, wait: Wait) -> Response:
     """Decide for the quote, in the name of one of its approvers."""
@@ -167,7 +172,7 @@ async def approve_quote(id: str, request: Request, context: Doors, call: Calling
 @routes.post(
     "/v1/quotes/{id}/reject",
     openapi_extra=_DECISION.docs,
-    responses=says(_EXAMPLE, codes=_REFUSALS + " not_an_approver"),
+    responses=says(shown.Quote, _EXAMPLE, codes=_REFUSALS + " not_an_approver"),
 )
 async def reject_quote(id: str, request: Request, context: Doors, call: Calling, wait: Wait) -> Response:
     """Decide against the quote, in the name of one of its approvers."""
@@ -178,7 +183,9 @@ async def reject_quote(id: str, request: Request, context: Doors, call: Calling,
 @routes.post(
     "/v1/quotes/{id}/revise",
     openapi_extra=_REVISION.docs,
-    responses=says(_EXAMPLE, codes=_REFUSALS + " currency_mismatch mixed_cadence not_supported invalid_input"),
+    responses=says(
+        shown.Quote, _EXAMPLE, codes=_REFUSALS + " currency_mismatch mixed_cadence not_supported invalid_input"
+    ),
 )
 async def revise_quote(id: str, request: Request, context: Doors, call: Calling, wait: Wait) -> Response:
     """Replace the lines of an open quote; it is a draft again, and decisions made so far are void."""
@@ -205,7 +212,7 @@ async def revise_quote(id: str, request: Request, context: Doors, call: Calling,
     "/v1/quotes/{id}/accept",
     status_code=202,
     openapi_extra=_ACCEPTANCE.docs,
-    responses=says(_ORDER, status=202, codes=_REFUSALS + " approval_required"),
+    responses=says(shown.Order, _ORDER, status=202, codes=_REFUSALS + " approval_required"),
 )
 async def accept_quote(id: str, request: Request, context: Doors, call: Calling, wait: Wait) -> Response:
     """Take the offer. Answers with its order once that is recorded, again and again; nobody else can take it then."""

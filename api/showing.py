@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar, cast, overload
 
+from api import shown
 from domain.audit import AuditEvent
 from domain.calendar import Period, first_instant
 from domain.customer import Customer
@@ -23,6 +24,15 @@ from domain.subscription import Item, Subscription, SubscriptionState
 from domain.waiting import Party, Waiting
 
 Shown = dict[str, Any]
+T = TypeVar("T")
+
+
+@overload
+def instant(at: datetime) -> str: ...
+
+
+@overload
+def instant(at: None) -> None: ...
 
 
 def instant(at: datetime | None) -> str | None:
@@ -30,9 +40,25 @@ def instant(at: datetime | None) -> str | None:
     return None if at is None else at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+@overload
+def day(on: date) -> str: ...
+
+
+@overload
+def day(on: None) -> None: ...
+
+
 def day(on: date | None) -> str | None:
     """A date in the customer's zone."""
     return None if on is None else on.isoformat()
+
+
+@overload
+def exact(value: Decimal | Fraction) -> str: ...
+
+
+@overload
+def exact(value: None) -> None: ...
 
 
 def exact(value: Decimal | Fraction | None) -> str | None:
@@ -40,10 +66,8 @@ def exact(value: Decimal | Fraction | None) -> str | None:
     return None if value is None else plain(value)
 
 
-def period(served: Period | None, timezone: str) -> Shown | None:
+def period(served: Period, timezone: str) -> shown.Period:
     """Dates and the instants at which they begin in `timezone`."""
-    if served is None:
-        return None
     return {
         "start": day(served.starts_on),
         "end": day(served.ends_on),
@@ -52,7 +76,7 @@ def period(served: Period | None, timezone: str) -> Shown | None:
     }
 
 
-def waiting(now: Waiting | None) -> Shown:
+def waiting(now: Waiting | None) -> shown.Waiting:
     """Whose move it is."""
     return {
         "waiting_on": now.on if now else None,
@@ -63,7 +87,7 @@ def waiting(now: Waiting | None) -> Shown:
     }
 
 
-def customer(who: Customer) -> Shown:
+def customer(who: Customer) -> shown.Customer:
     """A customer; of the payment method only what is fit to show."""
     return {
         "id": who.id,
@@ -81,7 +105,7 @@ def customer(who: Customer) -> Shown:
     }
 
 
-def quote(offer: Quote, *, customer: str) -> Shown:
+def quote(offer: Quote, *, customer: str) -> shown.Quote:
     """A quote, with the decisions that it needs. `customer` is the customer's key."""
     return {
         "id": offer.id,
@@ -100,7 +124,7 @@ def quote(offer: Quote, *, customer: str) -> Shown:
     }
 
 
-def order(accepted: Order, *, customer: str) -> Shown:
+def order(accepted: Order, *, customer: str) -> shown.Order:
     """An order with its steps."""
     return {
         "id": accepted.id,
@@ -116,7 +140,7 @@ def order(accepted: Order, *, customer: str) -> Shown:
     }
 
 
-def subscription(sold: Subscription, *, customer: str, at: datetime, suspended: bool) -> Shown:
+def subscription(sold: Subscription, *, customer: str, at: datetime, suspended: bool) -> shown.Subscription:
     """A subscription as it is at `at`; shut for want of payment it is `suspended`, though billing goes on."""
     state = sold.state_at(at)
     if suspended and state is SubscriptionState.ACTIVE:
@@ -131,7 +155,7 @@ def subscription(sold: Subscription, *, customer: str, at: datetime, suspended: 
         "state": state,
         "items": [_item(item) for item in sold.items],
         "activated_at": instant(sold.activated_at),
-        "period": period(sold.period, sold.timezone),
+        "period": period(sold.period, sold.timezone) if sold.period else None,
         "anchor": {"date": day(sold.cadence.anchor_on), "day": sold.cadence.anchor_day},
         "interval": sold.cadence.interval,
         "interval_count": sold.cadence.count,
@@ -143,7 +167,7 @@ def subscription(sold: Subscription, *, customer: str, at: datetime, suspended: 
     }
 
 
-def answer(said: Answer) -> Shown:
+def answer(said: Answer) -> shown.Entitlement:
     """What a product asked."""
     return {
         "allowed": said.allowed,
@@ -157,7 +181,7 @@ def answer(said: Answer) -> Shown:
     }
 
 
-def event(happened: AuditEvent, *, customer: str | None) -> Shown:
+def event(happened: AuditEvent, *, customer: str | None) -> shown.Event:
     """One line of the audit trail."""
     return {
         "at": instant(happened.at),
@@ -171,18 +195,18 @@ def event(happened: AuditEvent, *, customer: str | None) -> Shown:
     }
 
 
-def page(data: Iterable[Shown], next_cursor: str | None) -> Shown:
+def page(data: Iterable[T], next_cursor: str | None) -> shown.Page[T]:
     """A list."""
     return {"data": list(data), "next_cursor": next_cursor}
 
 
-def discount(less: Discount) -> Shown:
+def discount(less: Discount) -> shown.Discount:
     """A discount as it was given."""
-    shown = {"percent": exact(less.percent), "amount": exact(less.amount), "periods": less.periods}
-    return {name: value for name, value in shown.items() if value is not None}
+    given = {"percent": exact(less.percent), "amount": exact(less.amount), "periods": less.periods}
+    return cast(shown.Discount, {name: value for name, value in given.items() if value is not None})
 
 
-def _quote_line(line: QuoteLine) -> Shown:
+def _quote_line(line: QuoteLine) -> shown.QuoteLine:
     return {
         "plan": line.plan.key,
         "plan_version": line.plan.version,
@@ -191,7 +215,7 @@ def _quote_line(line: QuoteLine) -> Shown:
     }
 
 
-def _approval(approval: Approval) -> Shown:
+def _approval(approval: Approval) -> shown.Approval:
     return {
         "approver": approval.approver,
         "reason": approval.reason,
@@ -200,7 +224,7 @@ def _approval(approval: Approval) -> Shown:
     }
 
 
-def _item(item: Item) -> Shown:
+def _item(item: Item) -> shown.Item:
     return {
         "plan": item.plan.key,
         "plan_version": item.plan.version,
@@ -210,7 +234,7 @@ def _item(item: Item) -> Shown:
     }
 
 
-def _step(step: Step) -> Shown:
+def _step(step: Step) -> shown.Step:
     return {
         "name": step.name,
         "state": step.state,

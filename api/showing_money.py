@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from api.showing import Shown, exact, instant, period, waiting
+from api import shown_money
+from api.showing import exact, instant, period, waiting
 from domain.catalog import Entity
 from domain.customer import Buyer
 from domain.dunning import Collection
@@ -14,7 +15,7 @@ from store.balances import TrialBalance
 from store.lists import LedgerEntry
 
 
-def invoice(issued: Invoice, *, customer: str, subscription: str) -> Shown:
+def invoice(issued: Invoice, *, customer: str, subscription: str) -> shown_money.Invoice:
     """An invoice; `customer` and `subscription` are their keys. `amount_due` stays when it is paid."""
     return {
         "id": issued.id,
@@ -42,7 +43,7 @@ def invoice(issued: Invoice, *, customer: str, subscription: str) -> Shown:
     }
 
 
-def payment(attempt: Payment, *, invoice: str) -> Shown:
+def payment(attempt: Payment, *, invoice: str) -> shown_money.Payment:
     """One attempt at an invoice, named by its number; `method` is fit to show."""
     return {
         "id": attempt.id,
@@ -59,7 +60,7 @@ def payment(attempt: Payment, *, invoice: str) -> Shown:
 
 def collection(
     collected: Collection, *, invoice: str, customer: str, subscription: str, attempts: Iterable[Payment]
-) -> Shown:
+) -> shown_money.Collection:
     """How an invoice with money due is collected: where it stands, what was tried, and what is still to be tried.
 
     After a decline that no retry can turn, none is left, whatever the policy still had.
@@ -84,7 +85,7 @@ def collection(
     }
 
 
-def entry(leg: LedgerEntry, *, customer: str) -> Shown:
+def entry(leg: LedgerEntry, *, customer: str) -> shown_money.LedgerEntry:
     """One leg of a posting, on the side on which it stands."""
     return {
         "at": instant(leg.at),
@@ -97,7 +98,7 @@ def entry(leg: LedgerEntry, *, customer: str) -> Shown:
     }
 
 
-def trial_balance(books: TrialBalance) -> Shown:
+def trial_balance(books: TrialBalance) -> shown_money.TrialBalance:
     """Every account's balance, and whether both sides are equal."""
     return {
         "balanced": books.balanced,
@@ -108,7 +109,7 @@ def trial_balance(books: TrialBalance) -> Shown:
     }
 
 
-def _seller(entity: Entity) -> Shown:
+def _seller(entity: Entity) -> shown_money.Seller:
     return {
         "key": entity.key,
         "legal_name": entity.legal_name,
@@ -118,11 +119,11 @@ def _seller(entity: Entity) -> Shown:
     }
 
 
-def _buyer(buyer: Buyer) -> Shown:
+def _buyer(buyer: Buyer) -> shown_money.Buyer:
     return {"name": buyer.name, "country": buyer.country, "tax_id": buyer.tax_id, "address": list(buyer.address)}
 
 
-def _line(line: LineItem, timezone: str) -> Shown:
+def _line(line: LineItem, timezone: str) -> shown_money.Line:
     return {
         "charge": line.charge,
         "kind": line.kind,
@@ -130,11 +131,11 @@ def _line(line: LineItem, timezone: str) -> Shown:
         "quantity": line.quantity,
         "unit_amount": None if line.unit_amount is None else price_text(line.unit_amount, line.amount.currency),
         "amount": line.amount.text,
-        "period": period(line.period, timezone),
+        "period": period(line.period, timezone) if line.period else None,
         "proration": {"days": line.proration.days, "of": line.proration.of} if line.proration else None,
         "tax_rate": exact(line.tax_rate),
     }
 
 
-def _tax(tax: TaxAmount) -> Shown:
+def _tax(tax: TaxAmount) -> shown_money.Tax:
     return {"rate": exact(tax.rate), "base": tax.base.text, "amount": tax.amount.text}

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from api import showing
+from api import showing, shown
 from api.access import Call, Calling
 from api.answers import Paged, answer
 from api.context import Context, Doors
@@ -31,7 +31,9 @@ _EXAMPLE = {
 }
 
 
-@routes.get("/v1/subscriptions", responses=says({"data": [_EXAMPLE], "next_cursor": None}))
+@routes.get(
+    "/v1/subscriptions", responses=says(shown.Page[shown.Subscription], {"data": [_EXAMPLE], "next_cursor": None})
+)
 async def get_subscriptions(
     context: Doors,
     call: Calling,
@@ -44,13 +46,16 @@ async def get_subscriptions(
     return answer(showing.page(await _shown(context, call, page.data), page.next_cursor))
 
 
-@routes.get("/v1/subscriptions/{id}", responses=says(_EXAMPLE, codes="not_found"))
+@routes.get("/v1/subscriptions/{id}", responses=says(shown.Subscription, _EXAMPLE, codes="not_found"))
 async def get_subscription(id: str, context: Doors, call: Calling) -> Response:
     """One subscription, in the state in which it is now."""
     return answer((await _shown(context, call, [await _named(context, call, id)]))[0])
 
 
-@routes.get("/v1/subscriptions/{id}/timeline", responses=says({"data": [], "next_cursor": None}, codes="not_found"))
+@routes.get(
+    "/v1/subscriptions/{id}/timeline",
+    responses=says(shown.Page[shown.Event], {"data": [], "next_cursor": None}, codes="not_found"),
+)
 async def get_timeline(id: str, context: Doors, call: Calling, asked: Paged) -> Response:
     """What has happened to it, newest first, as far as the caller's role works with it."""
     subscription = await _named(context, call, id)
@@ -66,7 +71,7 @@ async def _named(context: Context, call: Call, name: str) -> Subscription:
     return subscription
 
 
-async def _shown(context: Context, call: Call, found: Sequence[Subscription]) -> list[showing.Shown]:
+async def _shown(context: Context, call: Call, found: Sequence[Subscription]) -> list[shown.Subscription]:
     if not found:
         return []
     keys = await keys_of(context.pool, (one.customer_id for one in found))

@@ -12,7 +12,7 @@ from typing import cast
 
 from fastapi import Request, Response
 
-from api import showing
+from api import showing, shown
 from api.access import Calling
 from api.answers import Paged, answer
 from api.bodies import read_json, unstorable
@@ -80,7 +80,7 @@ class _Batch:
     rejected: list[tuple[int, str | None, Refused]]
     refusals: list[Refusal]
 
-    def shown(self, new: Sequence[bool]) -> Shown:
+    def shown(self, new: Sequence[bool]) -> shown.Taken:
         return {
             "accepted": sum(new),
             "duplicates": len(new) - sum(new),
@@ -91,7 +91,7 @@ class _Batch:
         }
 
 
-@routes.post("/v1/usage", status_code=202, openapi_extra=_TAKES, responses=says(_EXAMPLE, status=202))
+@routes.post("/v1/usage", status_code=202, openapi_extra=_TAKES, responses=says(shown.Taken, _EXAMPLE, status=202))
 async def take_usage(request: Request, context: Doors, call: Calling) -> Response:
     """Store usage events. What is answered as accepted is on disk; an event that was sent before is a duplicate.
 
@@ -107,14 +107,16 @@ async def take_usage(request: Request, context: Doors, call: Calling) -> Respons
     return answer(batch.shown(new), 202)
 
 
-@routes.get("/v1/usage/refused", responses=says({"data": [_REFUSED], "next_cursor": None}))
+@routes.get(
+    "/v1/usage/refused", responses=says(shown.Page[shown.RefusedUsage], {"data": [_REFUSED], "next_cursor": None})
+)
 async def get_refused_usage(context: Doors, asked: Paged, code: str | None = None) -> Response:
     """What was sent and could not be counted, by subject, type and reason: mend the cause, and send it again."""
     page = await list_refused_usage(context.engine, asked, code=code)
     return answer(showing.page(map(_refused, page.data), page.next_cursor))
 
 
-def _refused(usage: RefusedUsage) -> Shown:
+def _refused(usage: RefusedUsage) -> shown.RefusedUsage:
     return {
         "subject": usage.subject,
         "type": usage.type,
