@@ -29,7 +29,10 @@ class OfferedLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """Make (or, with the id of an open quote, remake) an offer at `at` (UTC). `customer` is an id or key."""
+    """Make (or, with the id of an open quote, remake) an offer at `at` (UTC). `customer` is an id or key.
+
+    `cause` names the request that remakes it: one that comes again is told by it, and undoes nothing done since.
+    """
 
     quote_id: str
     key: str
@@ -38,6 +41,7 @@ class Offer:
     at: datetime
     valid_for: timedelta = VALID_FOR
     actor: str = "perennial"
+    cause: str = ""
 
 
 class Move(StrEnum):
@@ -106,12 +110,14 @@ class QuotingActivities:
     async def revise(self, command: Offer) -> Quote:
         """Replace the lines of an open quote; decisions made so far are void.
 
-        Idempotent: writing the same lines again changes nothing.
+        Idempotent: a revision that is recorded already is not made again.
         """
         async with self._open_books() as books:
             was = await books.quotes.lock(command.quote_id)
-            quote = was.revised(await _offered(books, command), command.at)
+            known = command.cause in was.moved_by
+            quote = was if known else was.revised(await _offered(books, command), command.at)
             if quote != was:
+                quote = _caused(quote, command.cause) if command.cause else quote
                 await books.quotes.put(quote)
                 await books.audit.add(_event("quote.revised", quote, command.at, command.actor))
         return quote
@@ -127,7 +133,7 @@ class QuotingActivities:
             cause = command.cause or f"{command.move}/{command.approver}/{command.at.isoformat()}"
             quote = was if cause in was.moved_by else _moved(was, command)
             if quote != was:
-                quote = replace(quote, moved_by=(*was.moved_by, cause)[-_REMEMBERED:])
+                quote = _caused(quote, cause)
                 await books.quotes.put(quote)
                 await books.audit.add(_event(f"quote.{_PAST[command.move]}", quote, command.at, command.actor))
         return quote
@@ -174,6 +180,10 @@ _PAST = {
     Move.WITHDRAW: "withdrawn",
     Move.EXPIRE: "expired",
 }
+
+
+def _caused(quote: Quote, cause: str) -> Quote:
+    return replace(quote, moved_by=(*quote.moved_by, cause)[-_REMEMBERED:])
 
 
 def _moved(quote: Quote, command: MoveQuote) -> Quote:

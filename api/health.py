@@ -15,6 +15,8 @@ routes = APIRouter(tags=["health"])
 log = structlog.get_logger()
 
 _PATIENCE_S = 3
+# A load balancer does not wait for long, and must not take usage away because Temporal does not even refuse.
+_TEMPORAL_PATIENCE_S = 1
 _OPEN = {"security": list[str]()}
 
 
@@ -56,5 +58,5 @@ async def _asks_database(context: Context) -> None:
 
 
 async def _asks_temporal(context: Context) -> None:
-    async with asyncio.timeout(_PATIENCE_S):
+    async with asyncio.timeout(_TEMPORAL_PATIENCE_S):
         await context.temporal.service_client.check_health()

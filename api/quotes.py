@@ -202,9 +202,10 @@ async def revise_quote(id: str, request: Request, context: Doors, call: Calling,
         at=call.at,
         valid_for=revision.valid_for,
         actor=call.actor,
+        cause=call.token,
     )
     # Nothing of a closed quote can be revised, its own lines neither.
-    closed = _refusing("revised")
+    closed = _unless_done(call, _refusing("revised"))
     return await _shown(context, await _told(context, call, quote, QuoteWorkflow.revise, command, closed))
 
 
@@ -297,12 +298,8 @@ async def _moved(
 ) -> Response:
     quote = await _named(context, call, name)
     command = MoveQuote(quote_id=quote.id, move=move, at=call.at, approver=approver, actor=call.actor, cause=call.token)
-
-    def refusal(quote: Quote) -> Quote:
-        # Sent again after we had done it, and could not say so.
-        return quote if call.token in quote.moved_by else rule(quote)
-
-    return await _shown(context, await _told(context, call, quote, QuoteWorkflow.move, command, refusal))
+    closed = _unless_done(call, rule)
+    return await _shown(context, await _told(context, call, quote, QuoteWorkflow.move, command, closed))
 
 
 async def _told(
@@ -329,6 +326,11 @@ async def _told(
         state=quote.state,
     )
     return await send(context, update, command, to=to, token=call.token, answer=Quote, start=start)
+
+
+def _unless_done(call: Call, rule: Callable[[Quote], Quote]) -> Callable[[Quote], Quote]:
+    """The rule, but for a request that is sent again after we had done it and could not say so."""
+    return lambda quote: quote if call.token in quote.moved_by else rule(quote)
 
 
 def _refusing(verb: str) -> Callable[[Quote], Quote]:

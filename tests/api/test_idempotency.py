@@ -190,6 +190,18 @@ class TestAfterACrashBetweenDoingAndAnswering:
         with pytest.raises(InvalidState):
             await moving.move(replace(submit, cause="t3"))
 
+    async def test_a_revision_sent_again_undoes_none_that_came_after_it(self, api):
+        key = await api.quote(await api.customer())
+        path, headers = f"/v1/quotes/{key}/revise", {"Idempotency-Key": api.fresh("i")}
+        two, three = ({"lines": [{"plan": "all-access", "quantity": str(n)}]} for n in (2, 3))
+        await api.http.post(path, json=two, headers=headers)
+        await api.http.post(path, json=three)
+        quote = (await api.http.get(f"/v1/quotes/{key}")).json()
+        await crashed(api, headers)
+        await api.world.client.get_workflow_handle(f"quote/{quote['id']}").terminate()
+        await api.http.post(path, json=two, headers=headers)
+        assert (await api.http.get(f"/v1/quotes/{key}")).json() == quote
+
 
 @asynccontextmanager
 async def elsewhere(api):

@@ -1,5 +1,6 @@
 """Sending: commands reach their workflow, or the record says why not; refusals come back as the domain's own."""
 
+import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -77,8 +78,6 @@ class TestOneSend:
             await sent(Handle(rpc(RPCStatusCode.UNAVAILABLE)))
 
     async def test_does_not_wait_for_ever(self):
-        import asyncio
-
         class Silent(Handle):
             async def execute_update(self, *_, **__):
                 await asyncio.Event().wait()
@@ -126,8 +125,8 @@ class TestALostWorkflow:
 
 
 @asynccontextmanager
-async def without_temporal(api):
-    client = await Client.connect("127.0.0.1:9", lazy=True, plugins=[plugin()])
+async def without_temporal(api, port=9):
+    client = await Client.connect(f"127.0.0.1:{port}", lazy=True, plugins=[plugin()])
     context = replace(api.world.world.api.state.context, temporal=client, answer_within=timedelta(seconds=1))
     headers = {"authorization": api.http.headers["authorization"]}
     transport = httpx.ASGITransport(create_app(context))
@@ -163,3 +162,13 @@ class TestWhileTemporalIsAway:
             assert answer.status_code == 200
             assert answer.json() == {"status": "degraded", "database": "ok", "temporal": "unreachable"}
             assert (await http.get("/healthz")).status_code == 200
+
+    async def test_readiness_does_not_wait_for_a_temporal_that_says_nothing(self, api):
+        async def silent(_reader, _writer):
+            await asyncio.Event().wait()
+
+        server = await asyncio.start_server(silent, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with without_temporal(api, port) as http, asyncio.timeout(2.5):
+            assert (await http.get("/readyz")).json()["temporal"] == "unreachable"
+        server.close()
