@@ -15,7 +15,7 @@ from domain.calendar import local_day
 from domain.catalog import DunningPolicy, PlanRef, PriceBook
 from domain.claim import sold_by, unclaimed
 from domain.customer import Customer
-from domain.drafting import BilledUsage, Draft, draft_invoice, measures
+from domain.drafting import BilledUsage, Draft, draft_invoice, is_over_term, measures
 from domain.dunning import Collection, opened
 from domain.invoice import Invoice
 from domain.ledger import Account, invoice_posting
@@ -124,7 +124,10 @@ async def _drafted(
     books: Books, subscription: Subscription, turn: Turn, plans: Plans, book: PriceBook, customer: Customer
 ) -> Draft:
     since = subscription.sections[0].starts_at - USAGE_MAX_AGE
-    earlier = (await books.invoices.billed_since([subscription.id], since))[subscription.id]
+    counts = any(is_over_term(charge) for plan in plans.values() for charge in plan.charges)
+    asked_since = min(since, subscription.activated_at) if counts else since
+    billed = (await books.invoices.billed_since([subscription.id], asked_since))[subscription.id]
+    earlier = tuple(was for was in billed if was.part.ends_at > since)
     plans = {**plans, **await books.catalog.plans({was.part.item.plan for was in earlier} - set(plans))}
     if measures(turn.parts, earlier, plans):
         turn, earlier = await _unclaimed(books, subscription, turn, earlier, plans)
@@ -138,6 +141,7 @@ async def _drafted(
         tax_rate=tax_rate(book.taxes, customer.country),
         inclusive=book.inclusive,
         earlier=earlier,
+        counted=tuple(was for was in billed if was.meter is None),
     )
 
 

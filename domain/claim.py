@@ -39,7 +39,8 @@ def age_of(subscription: Subscription, position: int) -> Age:
 def sold_by(subscription: Subscription, billed: Iterable[BilledUsage], plans: Plans) -> Iterator[Sold]:
     """What the lines of `subscription` sell of usage: in the parts that were `billed`, and in the current period."""
     for was in billed:
-        yield Sold(age_of(subscription, was.part.item.position), was.meter, was.part.starts_at, was.part.ends_at)
+        if was.meter is not None:
+            yield Sold(age_of(subscription, was.part.item.position), was.meter, was.part.starts_at, was.part.ends_at)
     if subscription.state is not SubscriptionState.ACTIVE or subscription.period is None:
         return
     ends = [*(section.starts_at for section in subscription.sections[1:]), None]

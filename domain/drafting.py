@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from typing import TypeGuard
 
 from domain.catalog import Charge, Commitment, Plan, Timing
 from domain.discount import discounted
@@ -53,14 +54,19 @@ Measured = Mapping[Measure, Usage]
 class BilledUsage:
     """What has been billed for the usage of one charge in one part, late usage included: the base of the next re-rating.
 
-    `quantity` is what its usage lines show together, a decimal string.
+    `quantity` is what its usage lines show together, a decimal string. Without a `meter` the charge is a commitment over a
+    term, and `billed` is what counts for it of this part.
     """
 
     part: Part
     charge: str
-    meter: str
+    meter: str | None
     billed: Money
     quantity: str = "0"
+
+
+_Counts = Mapping[tuple[int, datetime, str], BilledUsage]
+"""What counts for commitments over a term, by line, part and charge."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,19 +114,21 @@ def draft_invoice(
     tax_rate: Decimal,
     inclusive: bool = False,
     earlier: Sequence[BilledUsage] = (),
+    counted: Sequence[BilledUsage] = (),
 ) -> Draft:
     """The invoice of `turn`. `measured` holds every measure that `measures` asked for.
 
     `earlier` is what previous invoices billed of usage that may still have grown; the difference becomes `late_usage`.
-    Raises PricingError.
+    `counted` is what counts so far for commitments over terms that run, or closed lately. Raises PricingError.
     """
     arrears = [part for part in turn.parts if part.timing is Timing.ARREARS]
     opening = [part for part in turn.parts if part.timing is not Timing.ARREARS]
-    rated = [line for part in arrears for line in _part_lines(part, plans, measured, tax_rate)]
-    late, rebilled = _late_lines(earlier, plans, measured, tax_rate)
+    late, rebilled = _late_lines(earlier, counted, plans, measured, tax_rate)
+    billed = [was for part in arrears for was in _billed(part, plans, measured, subscription.currency)]
+    counts = _counts((*counted, *rebilled, *billed))
+    rated = [line for part in arrears for line in _part_lines(part, plans, measured, counts, tax_rate)]
     lines = rated + late + _opening_lines(opening, plans, measured, tax_rate)
     lines += _discount_lines(lines)
-    billed = [was for part in arrears for was in _billed(part, plans, measured, subscription.currency)]
     invoice = _invoice(subscription, turn, [line.line for line in lines], inclusive=inclusive) if lines else None
     return Draft(invoice=invoice, billed=(*billed, *rebilled))
 
@@ -158,9 +166,14 @@ def _invoice(subscription: Subscription, turn: Turn, lines: list[LineItem], *, i
 
 
 def _charges(part: Part, plans: Plans) -> tuple[Charge, ...]:
-    """What falls due with `part`. One that ended on the day on which it began has no day to bill, only usage."""
+    """What falls due with `part`. One that ended on the day on which it began has no day to bill, only usage and its term."""
     due = (charge for charge in plans[part.item.plan].charges if charge.timing is part.timing)
-    return tuple(charge for charge in due if part.period.days or charge.is_usage)
+    return tuple(charge for charge in due if part.period.days or charge.is_usage or is_over_term(charge))
+
+
+def is_over_term(charge: Charge) -> TypeGuard[Commitment]:
+    """Whether it is due whole when a term closes."""
+    return isinstance(charge, Commitment) and charge.over == "term"
 
 
 def _rated(part: Part, charge: Charge, measured: Measured, currency: str) -> tuple[RatedLine, ...]:
@@ -172,22 +185,26 @@ def _rated(part: Part, charge: Charge, measured: Measured, currency: str) -> tup
     return rate(charge, quantity, currency, share=share, factor=factor)
 
 
-def _part_lines(part: Part, plans: Plans, measured: Measured, tax_rate: Decimal) -> list[_Line]:
+def _part_lines(part: Part, plans: Plans, measured: Measured, counts: _Counts, tax_rate: Decimal) -> list[_Line]:
     plan = plans[part.item.plan]
     lines: list[_Line] = []
     for charge in _charges(part, plans):
         if isinstance(charge, Commitment):
-            rated = _true_up(part, charge, plan, _amounts(part, plan, measured, of=charge.applies_to))
+            rated = _true_up(part, charge, plan, _amounts(part, plan, measured, of=charge.applies_to), counts)
         else:
             rated = _rated(part, charge, measured, plan.currency)
         lines += [_line(part, plan, charge, one, tax_rate) for one in rated]
     return lines
 
 
-def _amounts(part: Part, plan: Plan, measured: Measured, *, of: Container[str]) -> dict[str, Money]:
-    """What the charges in `of` come to in the period of `part`; what is charged once counts in the first."""
+def _amounts(
+    part: Part, plan: Plan, measured: Measured, *, of: Container[str], opened: Part | None = None
+) -> dict[str, Money]:
+    """What the charges in `of` come to in the period of `part`, those in advance in `opened`; `once` counts in the first."""
     return {
-        charge.key: _amount(part, charge, measured, plan.currency)
+        charge.key: _amount(
+            (opened if charge.timing is Timing.ADVANCE else None) or part, charge, measured, plan.currency
+        )
         for charge in plan.charges
         if charge.key in of
         and not isinstance(charge, Commitment)
@@ -195,14 +212,40 @@ def _amounts(part: Part, plan: Plan, measured: Measured, *, of: Container[str]) 
     }
 
 
-def _missing(part: Part, charge: Commitment, plan: Plan, amounts: Mapping[str, Money]) -> Money:
+def _counts(billed: Iterable[BilledUsage]) -> _Counts:
+    """Of several for one part the last one holds."""
+    return {(one.part.item.position, one.part.starts_at, one.charge): one for one in billed if one.meter is None}
+
+
+def _missing(part: Part, charge: Commitment, plan: Plan, amounts: Mapping[str, Money], counts: _Counts) -> Money:
+    """To a period by itself; to a term with the part that closes it, from all of its parts."""
+    if is_over_term(charge):
+        if part.term_starts_on is None:
+            return Money.zero(plan.currency)
+        return true_up(charge, _counted_in_term(part, charge, plan.currency, counts), plan.currency)
     counted = total((amount for key, amount in amounts.items() if key in charge.applies_to), plan.currency)
     return true_up(charge, counted, plan.currency, part.share)
 
 
-def _true_up(part: Part, charge: Commitment, plan: Plan, amounts: Mapping[str, Money]) -> tuple[RatedLine, ...]:
-    """What is missing to a commitment over this period, counting its charges before discounts and tax."""
-    missing = _missing(part, charge, plan, amounts)
+def _counted_in_term(part: Part, charge: Commitment, currency: str, counts: _Counts) -> Money:
+    return total(
+        (
+            one.billed
+            for one in counts.values()
+            if (one.part.item.position, one.charge) == (part.item.position, charge.key)
+            and part.term_starts_on is not None
+            and part.term_starts_on <= one.part.period.starts_on
+            and one.part.ends_at <= part.ends_at
+        ),
+        currency,
+    )
+
+
+def _true_up(
+    part: Part, charge: Commitment, plan: Plan, amounts: Mapping[str, Money], counts: _Counts
+) -> tuple[RatedLine, ...]:
+    """What is missing to a commitment, counting its charges before discounts and tax."""
+    missing = _missing(part, charge, plan, amounts, counts)
     if not missing.minor:
         return ()
     return (
@@ -222,7 +265,9 @@ def _opening_lines(parts: Sequence[Part], plans: Plans, measured: Measured, tax_
     for item in dict.fromkeys(part.item for part in parts):
         plan = plans[item.plan]
         order = {charge.key: index for index, charge in enumerate(plan.charges)}
-        of_item = [line for part in parts if part.item == item for line in _part_lines(part, plans, measured, tax_rate)]
+        of_item = [
+            line for part in parts if part.item == item for line in _part_lines(part, plans, measured, {}, tax_rate)
+        ]
         lines += sorted(of_item, key=lambda line: order[line.line.charge])
     return lines
 
@@ -271,11 +316,21 @@ def _billed(part: Part, plans: Plans, measured: Measured, currency: str) -> list
         for charge in _charges(part, plans)
         if charge.meter is not None
         for rated in [_rated(part, charge, measured, currency)]
+    ] + [
+        BilledUsage(part=part, charge=charge.key, meter=None, billed=total(amounts.values(), currency))
+        for charge in _charges(part, plans)
+        if is_over_term(charge)
+        for opened in [replace(part, period=part.opened or part.period)]
+        for amounts in [_amounts(part, plans[part.item.plan], measured, of=charge.applies_to, opened=opened)]
     ]
 
 
 def _late_lines(
-    earlier: Sequence[BilledUsage], plans: Plans, measured: Measured, tax_rate: Decimal
+    earlier: Sequence[BilledUsage],
+    counted: Sequence[BilledUsage],
+    plans: Plans,
+    measured: Measured,
+    tax_rate: Decimal,
 ) -> tuple[list[_Line], list[BilledUsage]]:
     """Each part of `earlier` as a whole: its usage is rated again, and the commitments that count it with it."""
     lines: list[_Line] = []
@@ -285,13 +340,14 @@ def _late_lines(
         charges = _charges(part, plans)
         again = _billed(part, plans, measured, plan.currency)
         was = {one.charge: one for one in earlier if one.part == part}
-        more = {one.charge: Fraction(one.quantity) - Fraction(was[one.charge].quantity) for one in again}
+        more = {one.charge: Fraction(one.quantity) - Fraction(was[one.charge].quantity) for one in again if one.meter}
         rebilled += [one if one.billed != was[one.charge].billed else was[one.charge] for one in again]
         commitments = [charge for charge in charges if isinstance(charge, Commitment)]
         now = _amounts(part, plan, measured, of={charge.key for charge in plan.charges})
-        then = now | {one.charge: one.billed for one in was.values()}
-        now |= {charge.key: _missing(part, charge, plan, now) for charge in commitments}
-        then |= {charge.key: _missing(part, charge, plan, then) for charge in commitments}
+        then = now | {one.charge: one.billed for one in was.values() if one.meter is not None}
+        counts_then, counts_now = _counts(counted), _counts((*counted, *rebilled))
+        now |= {charge.key: _missing(part, charge, plan, now, counts_now) for charge in commitments}
+        then |= {charge.key: _missing(part, charge, plan, then, counts_then) for charge in commitments}
         came_to = total((then[charge.key] for charge in charges), plan.currency)
         for charge in charges:
             if now[charge.key] == then[charge.key]:

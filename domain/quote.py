@@ -14,7 +14,7 @@ from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
 
-from domain.catalog import ApprovalRule, Commitment, Meter, Plan, PlanRef
+from domain.catalog import ApprovalRule, Meter, Plan, PlanRef
 from domain.discount import Discount, fraction_off
 from domain.errors import ApprovalRequired, InvalidState, NotAnApprover, NotSupported, QuoteExpired
 from domain.rating import rate
@@ -207,9 +207,7 @@ def require_sellable(plans: Sequence[Plan], meters: Mapping[str, Meter]) -> None
     for plan in plans:
         for charge in plan.charges:
             meter = meters.get(charge.meter or "")
-            if isinstance(charge, Commitment) and charge.over == "term":
-                what = "a commitment over a term"
-            elif meter is not None and meter.outcome:
+            if meter is not None and meter.outcome:
                 what = "an outcome that is confirmed before it is billed"
             elif charge.pay is not None:
                 what = f"pay: {charge.pay}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from domain.calendar import Period, local_day
-from domain.catalog import ZERO, Timing
+from domain.catalog import ZERO, Plan, Timing
 from domain.errors import InvalidState
 from domain.metering import USAGE_MAX_AGE, Span
 from domain.rating import WHOLE, Share
@@ -32,7 +32,8 @@ class Part:
 
     Usage counts from `starts_at` up to but not including `ends_at` (UTC), less what was `claimed` by older lines; a level is
     averaged from `opens_at`, the midnight at which the first of its days began. `ordinal` is the number of the period it lies
-    in, from 0, by which discounts are counted.
+    in, from 0, by which discounts are counted. `term_starts_on` is set where a term closes with this part: its first day.
+    `opened` is set where an end has cut it short: the days for which its advance was billed.
     """
 
     item: Item
@@ -44,6 +45,8 @@ class Part:
     ends_at: datetime
     ordinal: int
     claimed: tuple[Claim, ...] = ()
+    term_starts_on: date | None = None
+    opened: Period | None = None
 
     @property
     def share(self) -> Share:
@@ -151,7 +154,7 @@ def cancelled(subscription: Subscription, plans: Plans, *, at: datetime, cause: 
         subscription = passed[-1].after
     today = local_day(at, subscription.timezone)
     closing = subscription.period
-    parts = closing_parts(subscription, plans, today, at) if closing else ()
+    parts = closing_parts(subscription, plans, today, at, is_end=True) if closing else ()
     return Turn(
         cause=cause,
         at=at,
@@ -163,8 +166,13 @@ def cancelled(subscription: Subscription, plans: Plans, *, at: datetime, cause: 
     )
 
 
-def closing_parts(subscription: Subscription, plans: Plans, ends_on: date, ends_at: datetime) -> tuple[Part, ...]:
-    """What falls due in arrears of the current period when it closes on the day `ends_on`, at the instant `ends_at`."""
+def closing_parts(
+    subscription: Subscription, plans: Plans, ends_on: date, ends_at: datetime, *, is_end: bool = False
+) -> tuple[Part, ...]:
+    """What falls due in arrears of the current period when it closes on the day `ends_on`, at the instant `ends_at`.
+
+    Its end closes every term (`is_end`); otherwise a term closes on its last day, or when what was sold for a while is over.
+    """
     whole = subscription.cadence.period(subscription.k)
     sections = subscription.sections
     ends = [(section.starts_on, section.starts_at) for section in sections[1:]] + [(ends_on, ends_at)]
@@ -183,7 +191,31 @@ def closing_parts(subscription: Subscription, plans: Plans, ends_on: date, ends_
         for item in section.items
         if plans[item.plan].recurs
     )
-    return tuple(_served(subscription, plans, parts))
+    cut = ends_on if is_end else None
+    return tuple(
+        _closing(subscription, plans[part.item.plan], part, cut) for part in _served(subscription, plans, parts)
+    )
+
+
+def _closing(subscription: Subscription, plan: Plan, part: Part, cut_on: date | None) -> Part:
+    """`part`, as the last of a term if it is that; on the day `cut_on` everything ends."""
+    served_until = subscription.served_until(plan)
+    if part.period.ends_on not in {cut_on, subscription.term_ends_on, served_until}:
+        return part
+    part = replace(part, term_starts_on=_term_starts_on(subscription, plan))
+    if part.period.ends_on != cut_on or subscription.period is None:
+        return part
+    ends_on = min(subscription.period.ends_on, served_until or subscription.period.ends_on)
+    return replace(part, opened=Period(part.period.starts_on, ends_on))
+
+
+def _term_starts_on(subscription: Subscription, plan: Plan) -> date:
+    """The first day of the current term of what was sold of `plan`; a stub belongs to the first term."""
+    k = 0
+    if subscription.term and subscription.term_ends_on and not plan.duration:
+        k = subscription.cadence.index(subscription.term_ends_on) - subscription.term.intervals
+    started_on = local_day(subscription.activated_at, subscription.timezone)
+    return subscription.cadence.boundary(k) if k > 0 else started_on
 
 
 def _parts(

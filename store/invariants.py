@@ -207,6 +207,7 @@ _USAGE = {
     "what was billed of usage is what the invoices say": """
         SELECT billed.subscription_id, billed.charge, billed.sum AS billed, coalesce(invoiced.sum, 0) AS invoiced
           FROM (SELECT subscription_id, charge, sum(billed_minor) AS sum FROM billed_usage
+                 WHERE document ->> 'meter' IS NOT NULL
                  GROUP BY subscription_id, charge) billed
           LEFT JOIN (SELECT header.subscription_id, line.charge, sum(line.amount_minor) AS sum
                        FROM invoice_lines line JOIN invoices header ON header.id = line.invoice_id

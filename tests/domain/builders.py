@@ -195,6 +195,7 @@ class Life:
             tax_rate=self.tax,
             inclusive=self.inclusive,
             earlier=earlier,
+            counted=[one for one in self.billed.values() if one.meter is None],
         )
 
     @property

@@ -407,6 +407,91 @@ class TestCommitment:
         assert ("commit", "late_usage", "0.00") not in shown(life.turn().invoice)
 
 
+class TestCommitmentOverATerm:
+    THREE = (
+        usage("1.00", minimum=Decimal(5)),
+        fee("10.00"),
+        commitment("300.00", "usage", "fee", key="term", over="term"),
+    )
+
+    def lines(self, life: Life, kind: str) -> list[tuple[str, str, str]]:
+        """When it was billed, the charge and the amount of each line of the kind."""
+        return [
+            (str(invoice.period.starts_on), line.charge, line.amount.text)
+            for invoice in life.invoices
+            for line in invoice.lines
+            if line.kind == kind
+        ]
+
+    def test_is_due_whole_at_each_terms_end_counting_all_of_its_periods(self):
+        life = Life(plan(*self.THREE, term=term(3)))
+        life.use("2026-06-10", "80")
+        life.use("2026-08-10", "150")
+        life.run_through("2026-12-02")
+        # 80 + 5 (the minimum) + 150 and three fees of 10; then three minimums and three fees.
+        assert self.lines(life, "true_up") == [("2026-09-01", "term", "35.00"), ("2026-12-01", "term", "255.00")]
+
+    def test_counts_the_stub_before_its_first_whole_period(self):
+        life = Life(
+            plan(usage("1.00"), commitment("300.00", "usage", over="term"), anchor="calendar", term=term(1)),
+            starts="2026-06-11T12:00",
+        )
+        life.use("2026-06-12", "100")
+        life.use("2026-07-12", "50")
+        life.run_through("2026-08-02")
+        assert self.lines(life, "true_up") == [("2026-08-01", "commit", "150.00")]
+
+    @pytest.mark.parametrize("day", ["2026-06-01T18:00", "2026-07-01T00:00", "2026-07-20T12:00"])
+    def test_is_due_whole_at_an_earlier_end(self, day: str):
+        life = Life(plan(usage("1.00"), commitment("300.00", "usage", over="term"), term=term(3)))
+        life.use("2026-06-01T13:00", "80")
+        life.run_through("2026-07-01T00:00" if day > "2026-07-01" else "2026-06-02")
+        life.cancel(day)
+        assert [amount for _, _, amount in self.lines(life, "true_up")] == ["220.00"]
+
+    @pytest.mark.parametrize("day", ["2026-06-01T18:00", "2026-06-20T12:00"])
+    def test_counts_whole_what_was_paid_in_advance_and_is_not_credited(self, day: str):
+        life = Life(plan(fee("30.00"), commitment("300.00", "fee", over="term"), term=term(3)))
+        life.cancel(day)
+        assert life.totals == ["30.00", "270.00"]
+
+    def test_closes_with_what_was_sold_for_a_while(self):
+        visiting = plan(usage("1.00"), commitment("300.00", "usage", over="term"), key="visiting", duration=40 * DAY)
+        life = Life(visiting, plan())
+        life.use("2026-06-10", "80")
+        life.use("2026-07-05", "20")
+        life.run_through("2026-10-02")
+        assert self.lines(life, "true_up") == [("2026-08-01", "commit", "200.00")]
+
+    def test_is_lowered_by_usage_that_comes_late_and_only_after_it_was_billed(self):
+        life = Life(
+            plan(usage("1.00"), commitment("300.00", "usage", over="term"), interval=Interval.WEEK, term=term(2))
+        )
+        life.use("2026-06-02", "80")
+        life.turn()
+        life.use("2026-06-03", "20")
+        assert shown(life.turn().invoice) == [("commit", "true_up", "200.00"), ("usage", "late_usage", "20.00")]
+        life.use("2026-06-04", "150")
+        assert shown(life.turn().invoice) == [("usage", "late_usage", "150.00"), ("commit", "late_usage", "-150.00")]
+        life.use("2026-06-09", "60")
+        assert shown(life.turn().invoice) == [
+            ("commit", "true_up", "300.00"),
+            ("usage", "late_usage", "60.00"),
+            ("commit", "late_usage", "-50.00"),
+        ]
+
+    def test_is_each_lines_own(self):
+        life = Life(
+            *(
+                plan(usage("1.00", meter=meter), commitment("100.00", "usage", over="term"), key=meter, term=term(1))
+                for meter in ("a", "b")
+            )
+        )
+        life.use("2026-06-10", "80", meter="a")
+        life.run_through("2026-07-02")
+        assert [amount for _, _, amount in self.lines(life, "true_up")] == ["20.00", "100.00"]
+
+
 class TestLateUsage:
     def test_bills_the_difference_to_what_was_billed(self):
         """50 are a package, 249 are three (scenario-late-usage-rerated)."""

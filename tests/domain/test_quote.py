@@ -195,12 +195,11 @@ class TestOffering:
     @pytest.mark.parametrize(
         "charge",
         [
-            commitment("300.00", "usage", over="term"),
             usage(meter="leads", key="commit"),
             usage(pay="prepaid_credits", key="commit"),
             fee(tax_code="books", key="commit"),
         ],
-        ids=["term", "outcome", "credits", "tax"],
+        ids=["outcome", "credits", "tax"],
     )
     def test_what_would_be_billed_otherwise_than_it_says_is_refused(self, charge: Charge):
         with pytest.raises(Refused, match="plan std, charge commit: ") as refused:
@@ -208,7 +207,8 @@ class TestOffering:
         assert refused.value.code == "not_supported"
 
     def test_what_can_be_billed_is_not(self):
-        require_sellable([plan(usage(), fee(), setup(), commitment("300.00", "usage"), term=term(3))], METERS)
+        over_term = commitment("300.00", "usage", key="term", over="term")
+        require_sellable([plan(usage(), fee(), commitment("300.00", "usage"), over_term, term=term(3))], METERS)
 
 
 def test_acceptance_keeps_who_when_and_the_order():

@@ -23,8 +23,6 @@ LATER = {
     "amend", "cancel", "pause", "resume", "renew", "opt_out", "consume", "assign_seat", "grant", "confirm_outcome",
     "retry_payment", "promise_to_pay", "mark_paid", "write_off", "credit_note", "refund", "void", "provider", "provisioning",
 }  # fmt: skip
-# What later work brings without a step of its own: the commitment over a term, seats.
-UNPRICED = {"om-scenario-commitment-term"}
 
 
 def verbs(path: Path) -> set[str]:
@@ -34,7 +32,7 @@ def verbs(path: Path) -> set[str]:
 
 
 def waits(path: Path) -> bool:
-    return bool(verbs(path) - set(REQUESTS)) or path.stem in UNPRICED
+    return bool(verbs(path) - set(REQUESTS))
 
 
 async def run(scenario: Scenario, databases: Databases, folder: Path) -> dict[str, object]:

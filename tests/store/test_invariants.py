@@ -48,6 +48,8 @@ async def right(open_books: OpenBooks):
         await books.collections.put(s.collection(2, suspended=True))
         await books.entitlements.suspend("sub_1", "inv_2", s.AT)
         await books.invoices.remember_billed("sub_1", [s.billed("court", minor=3_00), s.billed("pool", minor=0)])
+        counts = replace(s.billed("fee", minor=29_00), meter=None)
+        await books.invoices.remember_billed("sub_1", [counts])
 
 
 FAULTS = {
