@@ -178,14 +178,6 @@ async def list_collections(
     return _cut([(_collected(row, attempts), row.seq) for row in rows], asked)
 
 
-async def list_payments(engine: AsyncEngine, invoice: str) -> tuple[Payment, ...]:
-    """All attempts at one invoice (id or number), in their order."""
-    named = select(HEADERS.c.id).where(or_(HEADERS.c.id == invoice, HEADERS.c.number == invoice))
-    statement = select(_PAYMENTS.c.document).where(_PAYMENTS.c.invoice_id.in_(named)).order_by(_PAYMENTS.c.attempt)
-    async with engine.connect() as connection:
-        return tuple((await connection.execute(statement)).scalars())
-
-
 async def list_ledger_entries(
     engine: AsyncEngine,
     asked: Asked,

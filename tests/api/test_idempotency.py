@@ -4,13 +4,14 @@ import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from hashlib import sha256
 
 import httpx
 import pytest
 from temporalio.client import Client
 
-from activities.quoting import Move, MoveQuote, QuotingActivities
+from activities.quoting import Move, MoveQuote, Offer, OfferedLine, QuotingActivities
 from api import idempotency
 from api.access import Call
 from api.app import create_app
@@ -178,9 +179,7 @@ class TestAfterACrashBetweenDoingAndAnswering:
     async def test_a_move_is_made_once_whatever_has_happened_since(self, api):
         key = await api.quote(await api.customer(), plan="yearly")
         quote = (await api.http.get(f"/v1/quotes/{key}")).json()
-        moving = QuotingActivities(
-            open_books=api.world.world.doors.open_books, lifecycles=api.world.world.doors.lifecycles
-        )
+        moving = activities(api)
         submit = MoveQuote(quote_id=quote["id"], move=Move.SUBMIT, at=api.world.now, cause="t1")
         approve = replace(submit, move=Move.APPROVE, approver="finance", cause="t2")
         for command in (submit, approve):
@@ -196,11 +195,24 @@ class TestAfterACrashBetweenDoingAndAnswering:
         two, three = ({"lines": [{"plan": "all-access", "quantity": str(n)}]} for n in (2, 3))
         await api.http.post(path, json=two, headers=headers)
         await api.http.post(path, json=three)
-        quote = (await api.http.get(f"/v1/quotes/{key}")).json()
-        await crashed(api, headers)
-        await api.world.client.get_workflow_handle(f"quote/{quote['id']}").terminate()
-        await api.http.post(path, json=two, headers=headers)
-        assert (await api.http.get(f"/v1/quotes/{key}")).json() == quote
+        async with api.world.world.doors.open_books() as books:
+            quote = await books.quotes.get(key)
+        first = Offer(
+            quote_id=quote.id,
+            key=key,
+            customer=quote.customer_id,
+            lines=(OfferedLine(plan="all-access", quantity=Decimal(2)),),
+            at=api.world.now + timedelta(minutes=9),
+            cause=quote.moved_by[0],
+        )
+        assert await activities(api).revise(first) == quote
+        again = replace(first, cause="another request")
+        assert (await activities(api).revise(again)).lines[0].quantity == 2
+
+
+def activities(api):
+    doors = api.world.world.doors
+    return QuotingActivities(open_books=doors.open_books, lifecycles=doors.lifecycles)
 
 
 @asynccontextmanager
