@@ -15,10 +15,11 @@ from domain.calendar import local_day
 from domain.catalog import DunningPolicy, PlanRef, PriceBook
 from domain.claim import sold_by, unclaimed
 from domain.customer import Customer
-from domain.drafting import BilledUsage, Draft, draft_invoice, is_over_term, measures
+from domain.drafting import Draft, draft_invoice
 from domain.dunning import Collection, opened
 from domain.invoice import Invoice
 from domain.ledger import Account, invoice_posting
+from domain.measure import BilledUsage, is_over_term, measures
 from domain.metering import USAGE_MAX_AGE
 from domain.money import Money
 from domain.subscription import Plans, Subscription, SubscriptionState

@@ -12,11 +12,11 @@ from typing import Protocol, TypeVar
 from domain.audit import AuditEvent
 from domain.catalog import Entity, Feature, PlanRef, PriceBook
 from domain.customer import Customer
-from domain.drafting import BilledUsage, Measure
 from domain.dunning import Collection
 from domain.entitlement import Entitlement
 from domain.invoice import Invoice
 from domain.ledger import Account, Posting
+from domain.measure import BilledUsage, Measure
 from domain.money import Money
 from domain.order import Order
 from domain.payment import Decline, Payment, PaymentState

@@ -16,10 +16,11 @@ from domain import document as paper
 from domain.calendar import local_day
 from domain.catalog import Plan, PriceBook
 from domain.customer import Customer
-from domain.drafting import draft_invoice, measures
+from domain.drafting import draft_invoice
 from domain.dunning import Collection
 from domain.errors import DomainError
 from domain.invoice import Invoice, InvoiceState, LineItem, LineKind
+from domain.measure import measures
 from domain.money import plain, price_text
 from domain.payment import Payment, PaymentState
 from domain.quote import Quote, QuoteLine

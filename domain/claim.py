@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from domain.drafting import BilledUsage
+from domain.measure import BilledUsage
 from domain.metering import Span
 from domain.subscription import Plans, Subscription, SubscriptionState
 from domain.turn import Claim, Part

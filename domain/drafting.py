@@ -8,65 +8,25 @@ Lines stand in the price book's order: arrears of the closed period first, then 
 with; discounts last.
 """
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
-from typing import TypeGuard
 
 from domain.catalog import Charge, Commitment, Plan, Timing
+from domain.commitment import Counts, counts_of, missing
 from domain.discount import discounted
 from domain.ids import derived_id
 from domain.invoice import Invoice, LineItem, LineKind
-from domain.metering import Span
+from domain.measure import BilledUsage, Measured, charges_due, is_over_term, measure
 from domain.money import Money, plain, total
-from domain.rating import WHOLE, RatedLine, Usage, rate, true_up
+from domain.rating import WHOLE, RatedLine, rate
 from domain.subscription import Item, Plans, Subscription
 from domain.tax import taxed
 from domain.turn import Part, Turn
 
 NONE, ONE = Fraction(0), Fraction(1)
 _NEVER_PRORATED = frozenset({LineKind.USAGE, LineKind.LATE_USAGE})
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """What must be read from the store of usage to rate a charge: a meter over `[starts_at, ends_at)`, UTC.
-
-    `dimensions` asks for groups, `events` for single events; what lies in a span of `without` is left out. A level is averaged
-    over the time since `opens_at` (None: since `starts_at`).
-    """
-
-    meter: str
-    starts_at: datetime
-    ends_at: datetime
-    dimensions: tuple[str, ...] = ()
-    events: bool = False
-    without: tuple[Span, ...] = ()
-    opens_at: datetime | None = None
-
-
-Measured = Mapping[Measure, Usage]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BilledUsage:
-    """What has been billed for the usage of one charge in one part, late usage included: the base of the next re-rating.
-
-    `quantity` is what its usage lines show together, a decimal string. Without a `meter` the charge is a commitment over a
-    term, and `billed` is what counts for it of this part.
-    """
-
-    part: Part
-    charge: str
-    meter: str | None
-    billed: Money
-    quantity: str = "0"
-
-
-_Counts = Mapping[tuple[int, datetime, str], BilledUsage]
-"""What counts for commitments over a term, by line, part and charge."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,22 +49,6 @@ class _Line:
     billed: Money | None = None
 
 
-def measure(part: Part, charge: Charge) -> Measure:
-    """The usage that `charge` counts in `part`."""
-    assert charge.meter is not None
-    dimensions = charge.dimensions if charge.model == "matrix" else ()
-    needs_events = charge.model in {"percentage", "dynamic"}
-    without = tuple(claim.span for claim in part.claimed if claim.meter == charge.meter)
-    return Measure(charge.meter, part.starts_at, part.ends_at, dimensions, needs_events, without, part.opens_at)
-
-
-def measures(parts: Iterable[Part], earlier: Iterable[BilledUsage], plans: Plans) -> tuple[Measure, ...]:
-    """All usage that a draft of `parts`, and the re-rating of `earlier`, needs."""
-    read = [*parts, *(was.part for was in earlier)]
-    wanted = (measure(part, charge) for part in read for charge in _charges(part, plans) if charge.is_usage)
-    return tuple(dict.fromkeys(wanted))
-
-
 def draft_invoice(
     subscription: Subscription,
     turn: Turn,
@@ -125,7 +69,7 @@ def draft_invoice(
     opening = [part for part in turn.parts if part.timing is not Timing.ARREARS]
     late, rebilled = _late_lines(earlier, counted, plans, measured, tax_rate)
     billed = [was for part in arrears for was in _billed(part, plans, measured, subscription.currency)]
-    counts = _counts((*counted, *rebilled, *billed))
+    counts = counts_of((*counted, *rebilled, *billed))
     rated = [line for part in arrears for line in _part_lines(part, plans, measured, counts, tax_rate)]
     lines = rated + late + _opening_lines(opening, plans, measured, tax_rate)
     lines += _discount_lines(lines)
@@ -165,17 +109,6 @@ def _invoice(subscription: Subscription, turn: Turn, lines: list[LineItem], *, i
     )
 
 
-def _charges(part: Part, plans: Plans) -> tuple[Charge, ...]:
-    """What falls due with `part`. One that ended on the day on which it began has no day to bill, only usage and its term."""
-    due = (charge for charge in plans[part.item.plan].charges if charge.timing is part.timing)
-    return tuple(charge for charge in due if part.period.days or charge.is_usage or is_over_term(charge))
-
-
-def is_over_term(charge: Charge) -> TypeGuard[Commitment]:
-    """Whether it is due whole when a term closes."""
-    return isinstance(charge, Commitment) and charge.over == "term"
-
-
 def _rated(part: Part, charge: Charge, measured: Measured, currency: str) -> tuple[RatedLine, ...]:
     share = WHOLE if part.timing is Timing.ONCE else part.share
     if charge.is_usage:
@@ -185,10 +118,10 @@ def _rated(part: Part, charge: Charge, measured: Measured, currency: str) -> tup
     return rate(charge, quantity, currency, share=share, factor=factor)
 
 
-def _part_lines(part: Part, plans: Plans, measured: Measured, counts: _Counts, tax_rate: Decimal) -> list[_Line]:
+def _part_lines(part: Part, plans: Plans, measured: Measured, counts: Counts, tax_rate: Decimal) -> list[_Line]:
     plan = plans[part.item.plan]
     lines: list[_Line] = []
-    for charge in _charges(part, plans):
+    for charge in charges_due(part, plans):
         if isinstance(charge, Commitment):
             rated = _true_up(part, charge, plan, _amounts(part, plan, measured, of=charge.applies_to), counts)
         else:
@@ -212,41 +145,12 @@ def _amounts(
     }
 
 
-def _counts(billed: Iterable[BilledUsage]) -> _Counts:
-    """Of several for one part the last one holds."""
-    return {(one.part.item.position, one.part.starts_at, one.charge): one for one in billed if one.meter is None}
-
-
-def _missing(part: Part, charge: Commitment, plan: Plan, amounts: Mapping[str, Money], counts: _Counts) -> Money:
-    """To a period by itself; to a term with the part that closes it, from all of its parts."""
-    if is_over_term(charge):
-        if part.term_starts_on is None:
-            return Money.zero(plan.currency)
-        return true_up(charge, _counted_in_term(part, charge, plan.currency, counts), plan.currency)
-    counted = total((amount for key, amount in amounts.items() if key in charge.applies_to), plan.currency)
-    return true_up(charge, counted, plan.currency, part.share)
-
-
-def _counted_in_term(part: Part, charge: Commitment, currency: str, counts: _Counts) -> Money:
-    return total(
-        (
-            one.billed
-            for one in counts.values()
-            if (one.part.item.position, one.charge) == (part.item.position, charge.key)
-            and part.term_starts_on is not None
-            and part.term_starts_on <= one.part.period.starts_on
-            and one.part.ends_at <= part.ends_at
-        ),
-        currency,
-    )
-
-
 def _true_up(
-    part: Part, charge: Commitment, plan: Plan, amounts: Mapping[str, Money], counts: _Counts
+    part: Part, charge: Commitment, plan: Plan, amounts: Mapping[str, Money], counts: Counts
 ) -> tuple[RatedLine, ...]:
     """What is missing to a commitment, counting its charges before discounts and tax."""
-    missing = _missing(part, charge, plan, amounts, counts)
-    if not missing.minor:
+    amount = missing(part, charge, plan.currency, amounts, counts)
+    if not amount.minor:
         return ()
     return (
         RatedLine(
@@ -254,7 +158,7 @@ def _true_up(
             description="committed amount not reached",
             quantity=ONE,
             unit_amount=None,
-            amount=missing,
+            amount=amount,
         ),
     )
 
@@ -313,12 +217,12 @@ def _billed(part: Part, plans: Plans, measured: Measured, currency: str) -> list
             billed=total((line.amount for line in rated), currency),
             quantity=plain(sum((line.quantity for line in rated if line.kind == LineKind.USAGE), NONE)),
         )
-        for charge in _charges(part, plans)
+        for charge in charges_due(part, plans)
         if charge.meter is not None
         for rated in [_rated(part, charge, measured, currency)]
     ] + [
         BilledUsage(part=part, charge=charge.key, meter=None, billed=total(amounts.values(), currency))
-        for charge in _charges(part, plans)
+        for charge in charges_due(part, plans)
         if is_over_term(charge)
         for opened in [replace(part, period=part.opened or part.period)]
         for amounts in [_amounts(part, plans[part.item.plan], measured, of=charge.applies_to, opened=opened)]
@@ -337,7 +241,7 @@ def _late_lines(
     rebilled: list[BilledUsage] = []
     for part in dict.fromkeys(was.part for was in earlier):
         plan = plans[part.item.plan]
-        charges = _charges(part, plans)
+        charges = charges_due(part, plans)
         again = _billed(part, plans, measured, plan.currency)
         was = {one.charge: one for one in earlier if one.part == part}
         more = {one.charge: Fraction(one.quantity) - Fraction(was[one.charge].quantity) for one in again if one.meter}
@@ -345,9 +249,9 @@ def _late_lines(
         commitments = [charge for charge in charges if isinstance(charge, Commitment)]
         now = _amounts(part, plan, measured, of={charge.key for charge in plan.charges})
         then = now | {one.charge: one.billed for one in was.values() if one.meter is not None}
-        counts_then, counts_now = _counts(counted), _counts((*counted, *rebilled))
-        now |= {charge.key: _missing(part, charge, plan, now, counts_now) for charge in commitments}
-        then |= {charge.key: _missing(part, charge, plan, then, counts_then) for charge in commitments}
+        counts_then, counts_now = counts_of(counted), counts_of((*counted, *rebilled))
+        now |= {charge.key: missing(part, charge, plan.currency, now, counts_now) for charge in commitments}
+        then |= {charge.key: missing(part, charge, plan.currency, then, counts_then) for charge in commitments}
         came_to = total((then[charge.key] for charge in charges), plan.currency)
         for charge in charges:
             if now[charge.key] == then[charge.key]:

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import Field, SQLModel
 
-from domain.drafting import BilledUsage
+from domain.measure import BilledUsage
 from store.columns import among, document, minor, parameter, reference, sequence, table_of
 from store.keyed import upsert
 

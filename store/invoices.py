@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import Field, SQLModel
 
 from domain.catalog import Entity
-from domain.drafting import BilledUsage
 from domain.errors import InvalidState, NotFound
 from domain.invoice import Invoice, InvoiceState
+from domain.measure import BilledUsage
 from store import billed as billed_usage
 from store.columns import parameter
 from store.invoice_rows import HEADERS, LINES, WITH_LINES, header_columns, invoices_of, line_columns

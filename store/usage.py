@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import Field, SQLModel
 
 from domain.catalog import Aggregation, Meter
-from domain.drafting import Measure
 from domain.errors import NotFound
+from domain.measure import Measure
 from domain.metering import Event, Span, Usage, measured
 from store.catalog import MeterRow
 from store.columns import among, codec, table_of

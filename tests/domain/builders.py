@@ -24,10 +24,11 @@ from domain.catalog import (
 )
 from domain.customer import Buyer
 from domain.discount import Discount
-from domain.drafting import BilledUsage, Draft, Measure, draft_invoice, measures
+from domain.drafting import Draft, draft_invoice
 from domain.dunning import Collection
 from domain.dunning import opened as collection_opened
 from domain.invoice import Invoice, LineItem, LineKind
+from domain.measure import BilledUsage, Measure, measures
 from domain.metering import Event, Span, measured
 from domain.money import Money
 from domain.quote import Approval, Quote, QuoteLine

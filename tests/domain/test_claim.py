@@ -5,7 +5,7 @@ from datetime import datetime
 
 from domain.catalog import Plan
 from domain.claim import Sold, sold_by, unclaimed
-from domain.drafting import BilledUsage, measures
+from domain.measure import BilledUsage, measures
 from domain.metering import Span
 from domain.subscription import Plans, Subscription
 from domain.turn import Claim, Part, opened, turned

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from domain.catalog import Aggregation, Interval, Matrix, MatrixPrice, Package, Plan, Tier, Timing, Volume
 from domain.discount import Discount
-from domain.drafting import measures
 from domain.invoice import LineKind
+from domain.measure import measures
 from domain.money import Money, total
 from domain.rating import Share
 from domain.turn import Turn, opened, turned

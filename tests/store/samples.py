@@ -31,11 +31,11 @@ from domain.catalog import (
 )
 from domain.customer import Customer
 from domain.discount import Discount
-from domain.drafting import BilledUsage
 from domain.dunning import Collection, opened
 from domain.entitlement import Entitlement
 from domain.invoice import Invoice, LineItem, LineKind
 from domain.ledger import Account, Leg, Posting
+from domain.measure import BilledUsage
 from domain.money import Money
 from domain.order import Order, steps_for
 from domain.payment import Payment

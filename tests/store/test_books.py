@@ -11,10 +11,10 @@ from sqlalchemy.exc import IntegrityError
 
 from domain.calendar import Period
 from domain.catalog import Flat, PlanRef, Timing
-from domain.drafting import Measure
 from domain.errors import AlreadyExists, InvalidInput, InvalidState, NotFound
 from domain.invoice import InvoiceState
 from domain.ledger import Account, Leg
+from domain.measure import Measure
 from domain.payment import PaymentState
 from domain.subscription import SubscriptionState
 from tests.postgres import OpenBooks

@@ -28,13 +28,13 @@ class Counting:
 @pytest.fixture
 async def sold(open_books: OpenBooks):
     async with open_books() as books:
+        await books.catalog.apply(s.price_book(), s.AT)
         await books.customers.put(s.customer())
         await books.customers.put(s.customer(2))
         for n in (1, 2):
             await books.quotes.put(s.quote(n))
             await books.orders.put(s.order(n))
             await books.subscriptions.put(s.subscription(n))
-        await books.catalog.apply(s.price_book(), s.AT)
         await books.entitlements.put(
             [
                 s.entitlement(1, rollover=None),

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from domain.calendar import first_instant
 from domain.catalog import Aggregation, Meter
-from domain.drafting import Measure
 from domain.errors import NotFound
+from domain.measure import Measure
 from domain.metering import Event, Span, grouped
 from domain.metering import measured as defined
 from store.books import open_books as books_of
