@@ -83,6 +83,14 @@ def migrate() -> None:
     _run(run_migrate())
 
 
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Check every setting and connection; say what is wrong and how to mend it."""
+    from workers.doctor import run_doctor
+
+    _run(run_doctor(as_json=as_json))
+
+
 @app.command(hidden=True)
 def sandbox(
     port: Annotated[int, typer.Option()],

@@ -1,20 +1,25 @@
 """Settings: everything a process can be told, each by one environment variable that begins with PERENNIAL_.
 
-Secrets show in no repr and in no error.
+Each can stand in a file instead, which the variable with _FILE after its name names: for secrets that an orchestrator
+mounts. Secrets show in no repr and in no error.
 """
 
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from domain.errors import InvalidInput
 
 PREFIX = "PERENNIAL_"
+IN_FILE = "_FILE"
 
 ProcessName = Literal["api", "worker", "migrate"]
 
@@ -49,8 +54,29 @@ def _web(url: str) -> str:
 WebUrl = Annotated[str, AfterValidator(_web)]
 
 
+class _Files(PydanticBaseSettingsSource):
+    """The settings whose _FILE variable names a file: its text without white space around it."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        name = variable(field_name)
+        path = os.environ.get(name + IN_FILE)
+        if not path:
+            return None, field_name, False
+        if os.environ.get(name):
+            raise InvalidInput(f"{name} and {name}{IN_FILE} are both set: which one is meant?")
+        try:
+            return Path(path).read_text().strip(), field_name, False
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "is not UTF-8 text"
+            raise InvalidInput(f"{name}{IN_FILE}: {path} cannot be read ({why})") from error
+
+    def __call__(self) -> dict[str, Any]:
+        values = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in values.items() if value}
+
+
 class Settings(BaseSettings):
-    """What this process was told. Reading the environment is all that `Settings()` does."""
+    """What this process was told. Reading the environment, and the files it names, is all that `Settings()` does."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", hide_input_in_errors=True
@@ -104,6 +130,18 @@ class Settings(BaseSettings):
     )
     debug: bool = Field(default=False, description="Commands that fail print a traceback too.")
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Values given in code, then variables, then files. Raises InvalidInput for a file that cannot be read."""
+        return init_settings, env_settings, _Files(settings_cls)
+
     def missing_for(self, process: ProcessName) -> tuple[str, ...]:
         """The variables without which `process` cannot do its work, though they have a default."""
         values = {name: getattr(self, name) for name in _NEEDS[process]}
@@ -125,7 +163,7 @@ def described() -> tuple[tuple[str, str, str], ...]:
 
 def unknown_variables(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     """Variables that look like ours and are not: misspelt, most likely."""
-    known = {variable(name) for name in Settings.model_fields}
+    known = {variable(name) + suffix for name in Settings.model_fields for suffix in ("", IN_FILE)}
     return tuple(sorted(name for name in environment if name.startswith(PREFIX) and name not in known))
 
 

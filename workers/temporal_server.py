@@ -177,18 +177,23 @@ async def register_search_attributes(client: Client, pairs: Sequence[SearchAttri
 
     A workflow that sets an attribute nobody registered does not fail: its task is tried again for ever.
     """
-    known = await _known_search_attributes(client)
-    wanted = {name: _TYPES[kind] for name, kind in pairs}
-    for name, kind in wanted.items():
-        if known.get(name, kind) != kind:
-            raise StartFailed(f"search attribute {name} exists in namespace {client.namespace} with another type")
-    for name in wanted.keys() - known.keys():
-        request = AddSearchAttributesRequest(namespace=client.namespace, search_attributes={name: wanted[name]})
+    for name, kind in (await unregistered(client, pairs)).items():
+        request = AddSearchAttributesRequest(namespace=client.namespace, search_attributes={name: kind})
         try:
             await client.operator_service.add_search_attributes(request)
         except RPCError as error:
             if error.status is not RPCStatusCode.ALREADY_EXISTS:
                 raise
+
+
+async def unregistered(client: Client, pairs: Sequence[SearchAttribute]) -> Mapping[str, IndexedValueType.ValueType]:
+    """Those of `pairs` that the namespace of `client` does not know. Raises StartFailed when it has another type."""
+    known = await _known_search_attributes(client)
+    wanted = {name: _TYPES[kind] for name, kind in pairs}
+    for name, kind in wanted.items():
+        if known.get(name, kind) != kind:
+            raise StartFailed(f"search attribute {name} exists in namespace {client.namespace} with another type")
+    return {name: kind for name, kind in wanted.items() if name not in known}
 
 
 async def _known_search_attributes(client: Client) -> Mapping[str, IndexedValueType.ValueType]:

@@ -9,6 +9,7 @@ import pytest
 import structlog
 from pydantic import ValidationError
 
+from domain.errors import InvalidInput
 from workers.logging import configure_logging
 from workers.settings import Settings, described, unknown_variables
 
@@ -46,6 +47,30 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch):
     assert read.temporal_address == "temporal:7233"
     assert read.provisioning_url == "https://billing.example"
     assert read.stripe_api_base is None
+
+
+def test_a_secret_may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    secret = tmp_path / "stripe"
+    secret.write_text("sk_live_1\n")
+    monkeypatch.setenv("PERENNIAL_DATABASE_URL", URL)
+    monkeypatch.setenv("PERENNIAL_STRIPE_API_KEY_FILE", str(secret))
+    read = Settings()  # pyright: ignore[reportCallIssue]
+    assert read.stripe_api_key.get_secret_value() == "sk_live_1"
+    assert unknown_variables() == ()
+
+
+def test_a_file_that_cannot_be_read_or_says_it_twice_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setenv("PERENNIAL_DATABASE_URL_FILE", str(tmp_path / "missing"))
+    with pytest.raises(InvalidInput, match=r"PERENNIAL_DATABASE_URL_FILE.*No such file"):
+        Settings()  # pyright: ignore[reportCallIssue]
+    (tmp_path / "missing").write_bytes(b"\xff")
+    with pytest.raises(InvalidInput, match=r"PERENNIAL_DATABASE_URL_FILE.*UTF-8"):
+        Settings()  # pyright: ignore[reportCallIssue]
+    monkeypatch.setenv("PERENNIAL_DATABASE_URL", URL)
+    with pytest.raises(InvalidInput, match="both"):
+        Settings()  # pyright: ignore[reportCallIssue]
 
 
 def test_a_process_that_was_told_nothing_learns_what_it_needs():
