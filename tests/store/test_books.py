@@ -100,6 +100,30 @@ async def test_a_lock_holds_until_the_transaction_ends(open_books: OpenBooks):
     assert order == ["first", "second"]
 
 
+async def test_what_a_customer_had_before_and_still_had_is_found_oldest_first(open_books: OpenBooks):
+    await sold(open_books)
+    async with open_books() as books:
+        await books.customers.put(s.customer(2))
+        for n, changed in enumerate(
+            [
+                {"activated_at": s.AT + s.DAY},
+                {"activated_at": s.AT - s.DAY},
+                {"activated_at": s.AT, "customer_id": "cus_2"},
+                {"activated_at": s.AT, "state": SubscriptionState.ENDED, "ended_at": s.AT + s.DAY},
+                {"activated_at": s.AT, "state": SubscriptionState.ENDED, "ended_at": s.AT + 2 * s.DAY},
+                {"activated_at": s.AT},
+            ],
+            start=2,
+        ):
+            await books.quotes.put(s.quote(n))
+            await books.orders.put(s.order(n))
+            await books.subscriptions.put(s.subscription(n, **changed))
+    async with open_books() as books:
+        found = await books.subscriptions.older_than(await books.subscriptions.get("sub_7"), s.AT + s.DAY)
+    # Of two of one instant the lower id is older; what had ended by then is nothing to it.
+    assert [one.id for one in found] == ["sub_3", "sub_1", "sub_6"]
+
+
 class TestCatalog:
     async def test_nothing_was_applied_yet(self, open_books: OpenBooks):
         async with open_books() as books:
