@@ -5,23 +5,22 @@ all, under the invoice's derived id: a second run finds them and answers the sam
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from temporalio import activity
 
 from activities.ports import Books, OpenBooks
 from domain.audit import AuditEvent
 from domain.calendar import local_day
-from domain.catalog import DunningPolicy, PlanRef, PriceBook
+from domain.catalog import PlanRef, PriceBook
 from domain.claim import sold_by, unclaimed
 from domain.customer import Customer
-from domain.drafting import Draft, draft_invoice
+from domain.drafting import Draft, draft_invoice, dunning_policy, issued
 from domain.dunning import Collection, opened
 from domain.invoice import Invoice
 from domain.ledger import Account, invoice_posting
 from domain.measure import BilledUsage, is_over_term, measures
 from domain.metering import USAGE_MAX_AGE
-from domain.money import Money
 from domain.subscription import Plans, Subscription, SubscriptionState
 from domain.tax import tax_rate
 from domain.turn import Turn, cancelled, turned
@@ -164,17 +163,11 @@ async def _unclaimed(
 async def _issued(
     books: Books, draft: Invoice, turn: Turn, book: PriceBook, customer: Customer, actor: str
 ) -> Collection | None:
-    policy = book.collections.get(customer.collections) or book.collections.get("default") or DunningPolicy()
+    policy = dunning_policy(book, customer)
     year = local_day(turn.issue_at, book.entity.timezone).year
     balance = -await books.ledger.balance(Account.CUSTOMER_CREDIT, customer.id, draft.currency)
-    invoice = draft.finalized(
-        number=await books.invoices.next_number(book.entity, year),
-        issued_at=turn.issue_at,
-        due_at=turn.issue_at + timedelta(days=policy.net_days),
-        balance=Money(max(0, balance.minor), draft.currency),
-        seller=book.entity,
-        buyer=customer.buyer,
-    )
+    number = await books.invoices.next_number(book.entity, year)
+    invoice = issued(draft, turn, book, customer, number=number, balance=balance)
     await books.invoices.put(invoice)
     await books.ledger.post(invoice_posting(invoice))
     await books.audit.add(_invoice_event("invoice.issued", invoice, turn.issue_at, actor))

@@ -8,22 +8,21 @@ from temporalio import activity
 from activities.billing import bill, unsettled
 from activities.ports import Books, Lifecycles, OpenBooks, ProviderUnavailable, ProvisioningTarget
 from domain.audit import AuditEvent
+from domain.deal import come_alive
 from domain.dunning import Collection
-from domain.entitlement import entitlements_of
-from domain.ids import derived_id
 from domain.order import Order, OrderState, StepState
-from domain.subscription import Subscription, SubscriptionState, activated
-from domain.turn import opened
+from domain.subscription import Subscription, SubscriptionState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoStep:
-    """Ask the target for `step`, which is due at `at` (UTC). `attempt` counts from 1."""
+    """Ask the target for `step`, which is due at `at` (UTC). `attempt` counts from 1; `cause` names who asked for it again."""
 
     order_id: str
     step: str
     attempt: int
     at: datetime
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +43,11 @@ class CallBack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderAt:
-    """An order, and the instant (UTC) at which what is asked falls due."""
+    """An order, and the instant (UTC) at which what is asked falls due; `cause` names the request."""
 
     order_id: str
     at: datetime
+    cause: str = ""
 
 
 class OrderingActivities:
@@ -83,7 +83,7 @@ class OrderingActivities:
             step = order.step(command.step)
             if step.attempts >= command.attempt or step.state is StepState.DONE:
                 return order
-            order = order.answered(command.step, state, command.at, detail)
+            order = order.answered(command.step, state, command.at, detail).moved(command.cause)
             await _record(books, order, command.step, command.at)
         return order
 
@@ -156,31 +156,14 @@ class OrderingActivities:
 async def _activate(books: Books, order: Order, at: datetime) -> tuple[Order, Subscription, Collection | None]:
     customer = await books.customers.get(order.customer_id)
     plans = await books.catalog.plans(dict.fromkeys(item.plan for item in order.items))
-    subscription = activated(
-        id=derived_id("sub", at, order.id),
-        key=order.key,
-        order_id=order.id,
-        customer_id=customer.id,
-        timezone=customer.timezone,
-        items=order.items,
-        plans=plans,
-        at=at,
-    )
-    features = {feature.key: feature for feature in await books.catalog.features()}
-    ids = {
-        (item.position, given.feature): derived_id("ent", at, subscription.id, str(item.position), given.feature)
-        for item in order.items
-        for given in plans[item.plan].entitlements
-    }
-    await books.entitlements.put(entitlements_of(subscription, plans, features, ids))
+    alive = come_alive(order, customer, plans, await books.catalog.features(), at)
+    subscription = alive.subscription
+    await books.entitlements.put(alive.entitlements)
+    await books.subscriptions.put(subscription)
     collection = None
-    if subscription.state is SubscriptionState.TRIALING:
-        await books.subscriptions.put(subscription)
-    else:
-        turn = opened(subscription, plans)
-        await books.subscriptions.put(subscription)
-        collection = await bill(books, subscription, turn, plans)
-        subscription = turn.after
+    if not alive.is_trial:
+        collection = await bill(books, subscription, alive.turn, plans)
+        subscription = alive.turn.after
     order = order.completed(subscription_id=subscription.id, at=at)
     await books.orders.put(order)
     await books.audit.add(
@@ -197,14 +180,14 @@ async def _activate(books: Books, order: Order, at: datetime) -> tuple[Order, Su
         *(
             AuditEvent(
                 type="entitlement.granted",
-                cause=id_,
+                cause=given.id,
                 at=at,
                 customer_id=customer.id,
-                subject=id_,
+                subject=given.id,
                 subscription_id=subscription.id,
-                data={"feature": feature},
+                data={"feature": given.feature},
             )
-            for (_, feature), id_ in ids.items()
+            for given in alive.entitlements
         ),
     )
     return order, subscription, collection

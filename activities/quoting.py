@@ -2,29 +2,18 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from enum import StrEnum
 
 from temporalio import activity
 
 from activities.ports import Books, Lifecycles, OpenBooks
 from domain.audit import AuditEvent
-from domain.catalog import Plan, PriceBook
-from domain.discount import Discount
-from domain.errors import AlreadyExists, CurrencyMismatch, FieldError, InvalidInput, NotFound
-from domain.ids import derived_id
-from domain.order import Order, steps_for
-from domain.quote import VALID_FOR, Quote, QuoteLine, QuoteState, approvals_for, require_sellable
-from domain.subscription import Item, sold_cadence
+from domain.deal import ordered
+from domain.errors import AlreadyExists, NotFound
+from domain.offer import OfferedLine, offered
+from domain.quote import VALID_FOR, Quote, QuoteState
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OfferedLine:
-    """A line as asked for: the plan by its key, in the version that is current when it is offered."""
-
-    plan: str
-    quantity: Decimal = Decimal(1)
-    discounts: tuple[Discount, ...] = ()
+__all__ = ["AcceptQuote", "Move", "MoveQuote", "Offer", "OfferedLine", "QuotingActivities"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +136,7 @@ class QuotingActivities:
         async with self._open_books() as books:
             quote = await books.quotes.lock(command.quote_id)
             if quote.state is not QuoteState.ACCEPTED:
-                order = _order_of(quote, command.at)
+                order = ordered(quote, command.at)
                 quote = quote.accepted(by=command.accepted_by, at=command.at, order_id=order.id)
                 await books.quotes.put(quote)
                 await books.orders.put(order)
@@ -200,22 +189,6 @@ def _moved(quote: Quote, command: MoveQuote) -> Quote:
             return quote.expired()
 
 
-def _order_of(quote: Quote, at: datetime) -> Order:
-    items = tuple(
-        Item(position=position, plan=line.plan, quantity=line.quantity, discounts=line.discounts)
-        for position, line in enumerate(quote.lines)
-    )
-    return Order(
-        id=derived_id("ord", at, quote.id),
-        key=quote.key,
-        quote_id=quote.id,
-        customer_id=quote.customer_id,
-        items=items,
-        accepted_at=at,
-        steps=steps_for(items),
-    )
-
-
 async def _offers(books: Books, quote: Quote, command: Offer) -> bool:
     """Whether `quote` is what `command` asks for; in which versions of its plans is a matter of when it was made."""
     lines = [(line.plan.key, line.quantity, line.discounts) for line in quote.lines]
@@ -224,45 +197,16 @@ async def _offers(books: Books, quote: Quote, command: Offer) -> bool:
 
 
 async def _offered(books: Books, command: Offer) -> Quote:
-    """The quote that `command` asks for, with plan versions and the decisions it needs. Raises InvalidInput, Refused."""
-    customer = await books.customers.get(command.customer)
-    book = await books.catalog.current()
-    plans = _plans(book, command.lines)
-    for plan in plans:
-        if plan.currency != customer.currency:
-            raise CurrencyMismatch(
-                f"{plan.key} is sold in {plan.currency}, customer {customer.key} pays {customer.currency}"
-            )
-    sold_cadence(plans, command.at.date())
-    require_sellable(plans, {meter.key: meter for meter in book.meters})
-    lines = tuple(
-        QuoteLine(plan=plan.ref, quantity=line.quantity, discounts=line.discounts)
-        for plan, line in zip(plans, command.lines, strict=True)
-    )
-    return Quote(
+    """The quote that `command` asks for. Raises InvalidInput, Refused."""
+    return offered(
+        command.lines,
         id=command.quote_id,
         key=command.key,
-        customer_id=customer.id,
-        currency=customer.currency,
-        lines=lines,
-        created_at=command.at,
-        valid_until=command.at + command.valid_for,
-        approvals=approvals_for(lines, {plan.ref: plan for plan in plans}, book.approvals),
+        customer=await books.customers.get(command.customer),
+        book=await books.catalog.current(),
+        at=command.at,
+        valid_for=command.valid_for,
     )
-
-
-def _plans(book: PriceBook, lines: tuple[OfferedLine, ...]) -> list[Plan]:
-    by_key = {plan.key: plan for plan in book.plans}
-    unknown = tuple(
-        FieldError(("lines", index, "plan"), f"no plan {line.plan!r}; there are: {', '.join(sorted(by_key))}")
-        for index, line in enumerate(lines)
-        if line.plan not in by_key
-    )
-    if unknown:
-        raise InvalidInput("the quote names plans that the price book does not have", unknown)
-    if not lines:
-        raise InvalidInput("a quote needs a line", (FieldError(("lines",), "at least one line"),))
-    return [by_key[line.plan] for line in lines]
 
 
 def _event(type_: str, quote: Quote, at: datetime, actor: str) -> AuditEvent:

@@ -10,11 +10,13 @@ with; discounts last.
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 
-from domain.catalog import Charge, Commitment, Plan, Timing
+from domain.catalog import Charge, Commitment, DunningPolicy, Plan, PriceBook, Timing
 from domain.commitment import Counts, counts_of, missing
+from domain.customer import Customer
 from domain.discount import discounted
 from domain.ids import derived_id
 from domain.invoice import Invoice, LineItem, LineKind
@@ -75,6 +77,23 @@ def draft_invoice(
     lines += _discount_lines(lines)
     invoice = _invoice(subscription, turn, [line.line for line in lines], inclusive=inclusive) if lines else None
     return Draft(invoice=invoice, billed=(*billed, *rebilled))
+
+
+def dunning_policy(book: PriceBook, customer: Customer) -> DunningPolicy:
+    """How the customer's invoices are collected: the policy that it names, or the price book's default."""
+    return book.collections.get(customer.collections) or book.collections.get("default") or DunningPolicy()
+
+
+def issued(draft: Invoice, turn: Turn, book: PriceBook, customer: Customer, *, number: str, balance: Money) -> Invoice:
+    """The invoice of `turn` as it is sent, paid first from the customer's credit `balance`."""
+    return draft.finalized(
+        number=number,
+        issued_at=turn.issue_at,
+        due_at=turn.issue_at + timedelta(days=dunning_policy(book, customer).net_days),
+        balance=Money(max(0, balance.minor), draft.currency),
+        seller=book.entity,
+        buyer=customer.buyer,
+    )
 
 
 def _invoice(subscription: Subscription, turn: Turn, lines: list[LineItem], *, inclusive: bool) -> Invoice:

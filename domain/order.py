@@ -23,6 +23,8 @@ RETRY_WAITS = (
 )
 STUCK_AFTER_ATTEMPTS = 4
 CALL_BACK_WITHIN = timedelta(days=7)
+# An order sees a handful of retries; what is older than these is no repetition any more.
+_REMEMBERED = 20
 
 
 class OrderState(StrEnum):
@@ -65,7 +67,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """An immutable snapshot; every move returns the next one. Instants are UTC."""
+    """An immutable snapshot; every move returns the next one. Instants are UTC. `moved_by` are the retries heard so far."""
 
     id: str
     key: str
@@ -77,6 +79,7 @@ class Order:
     state: OrderState = OrderState.OPEN
     changed_at: datetime | None = None
     subscription_id: str | None = None
+    moved_by: tuple[str, ...] = ()
 
     @property
     def next_step(self) -> Step | None:
@@ -167,6 +170,19 @@ class Order:
         answered = self.answered(name, state, at, detail)
         steps = tuple(replace(step, silent=silent) if step.name == name else step for step in answered.steps)
         return replace(answered, steps=steps)
+
+    def retried(self) -> Step:
+        """The step whose target is asked again, now. Raises InvalidState where nothing is left to ask."""
+        step = self.next_step
+        if not self.is_open or self.state is OrderState.COMPENSATING or step is None:
+            raise InvalidState(f"order {self.key} is {self.state}: nothing is left to retry")
+        if self.state is OrderState.WAITING:
+            raise InvalidState(f"step {step.name} of order {self.key} was taken on: its target will call back")
+        return step
+
+    def moved(self, cause: str) -> "Order":
+        """The same, and the request `cause` is remembered, if there was one."""
+        return replace(self, moved_by=(*self.moved_by, cause)[-_REMEMBERED:]) if cause else self
 
     def completed(self, *, subscription_id: str, at: datetime) -> "Order":
         """Everything is usable: the subscription lives."""

@@ -38,6 +38,7 @@ class OrderWorkflow:
         self._offset = run.offset
         self._due = run.order.changed_at or run.order.accepted_at
         self._inbox = Inbox[CallBack | OrderAt, Order]()
+        self._cause = ""
 
     @workflow.run
     async def run(self, run: OrderRun) -> None:
@@ -93,10 +94,14 @@ class OrderWorkflow:
         if self._order.state is OrderState.WAITING:
             return False
         self._due = max(self._due, asked.command.at)
+        self._cause = asked.command.cause
         return True
 
     async def _provision(self, step: Step) -> None:
-        command = DoStep(order_id=self._order.id, step=step.name, attempt=step.attempts + 1, at=self._due)
+        command = DoStep(
+            order_id=self._order.id, step=step.name, attempt=step.attempts + 1, at=self._due, cause=self._cause
+        )
+        self._cause = ""
         self._now(await workflow.execute_activity_method(OrderingActivities.provision, command, **PROVIDER))
 
     async def _report(self, command: CallBack) -> Order:

@@ -1,0 +1,73 @@
+"""Deal: what an accepted quote comes to. Decided here, once; activities write it, a preview stops before that.
+
+quote ──ordered──► order ──all steps done──► come_alive ──► subscription, entitlements, first boundary ──► drafting
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.catalog import Feature
+from domain.customer import Customer
+from domain.entitlement import Entitlement, entitlements_of
+from domain.ids import derived_id
+from domain.order import Order, steps_for
+from domain.quote import Quote
+from domain.subscription import Item, Plans, Subscription, SubscriptionState, activated
+from domain.turn import Turn, opened
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alive:
+    """What an order gives. `turn` opens the first period, at once or (with `is_trial`) at the end of the trial."""
+
+    subscription: Subscription
+    entitlements: tuple[Entitlement, ...]
+    turn: Turn
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether nothing is billed yet."""
+        return self.subscription.state is SubscriptionState.TRIALING
+
+
+def ordered(quote: Quote, at: datetime) -> Order:
+    """The order of `quote`, accepted at `at` (UTC)."""
+    items = tuple(
+        Item(position=position, plan=line.plan, quantity=line.quantity, discounts=line.discounts)
+        for position, line in enumerate(quote.lines)
+    )
+    return Order(
+        id=derived_id("ord", at, quote.id),
+        key=quote.key,
+        quote_id=quote.id,
+        customer_id=quote.customer_id,
+        items=items,
+        accepted_at=at,
+        steps=steps_for(items),
+    )
+
+
+def come_alive(order: Order, customer: Customer, plans: Plans, features: Iterable[Feature], at: datetime) -> Alive:
+    """What comes alive at `at` (UTC) when all of `order` is provisioned. Raises MixedCadence."""
+    subscription = activated(
+        id=derived_id("sub", at, order.id),
+        key=order.key,
+        order_id=order.id,
+        customer_id=customer.id,
+        timezone=customer.timezone,
+        items=order.items,
+        plans=plans,
+        at=at,
+    )
+    ids = {
+        (item.position, given.feature): derived_id("ent", at, subscription.id, str(item.position), given.feature)
+        for item in order.items
+        for given in plans[item.plan].entitlements
+    }
+    known = {feature.key: feature for feature in features}
+    return Alive(
+        subscription=subscription,
+        entitlements=entitlements_of(subscription, plans, known, ids),
+        turn=opened(subscription, plans),
+    )
