@@ -59,13 +59,14 @@ class Intent:
     """What the provider says of one collection of money.
 
     `charge_ref` is the latest charge it tried, None before the first: by it a later read tells "declined again" from
-    "never executed". `decline` is set with state FAILED.
+    "never executed". `decline` is set with state FAILED. `amount` is what it collects, or has collected; None if not known.
     """
 
     ref: str
     state: PaymentState
     charge_ref: str | None = None
     decline: Decline | None = None
+    amount: Money | None = None
 
 
 class Clock(Protocol):

@@ -15,6 +15,7 @@ from domain.dunning import Collection
 from domain.metering import USAGE_MAX_AGE
 from store.books import PostgresBooks
 from store.connections import Fetches
+from store.reconcile import Reconciliation
 
 
 class Clock(Protocol):
@@ -29,7 +30,8 @@ class Clock(Protocol):
 class Context:
     """One API's doors.
 
-    `wake` tells a collection, running or not, that something changed outside. `offset` is the story's clock less
+    `wake` tells a collection, running or not, that something changed outside. `reconcile` compares the books with all
+    who should agree with them. `offset` is the story's clock less
     Temporal's, zero in production; it goes into every workflow that is started. `wall` is the wall's clock, for the
     tolerance of webhook signatures alone. `entropy` answers 32 fresh hex digits that nobody can guess. Without
     `webhook_secret` no webhook is believed.
@@ -41,6 +43,7 @@ class Context:
     temporal: Client
     task_queue: str
     wake: Callable[[Collection, datetime], Awaitable[None]]
+    reconcile: Callable[[], Awaitable[Reconciliation]]
     clock: Clock
     wall: Clock
     entropy: Callable[[], str]

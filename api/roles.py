@@ -54,6 +54,7 @@ ROLES: dict[str, dict[str, frozenset[Role]]] = {
     "/v1/collections/{invoice}": {"GET": FINANCE},
     "/v1/ledger/entries": {"GET": FINANCE},
     "/v1/ledger/trial-balance": {"GET": FINANCE},
+    "/v1/reconciliation": {"GET": FINANCE},
     "/v1/events": {"GET": ALL},
 }
 

@@ -57,19 +57,29 @@ _NEVER_SENT = (
 
 def stripe_amount(money: Money) -> int:
     """`money` in the unit that Stripe counts its currency in. Raises ProviderRejected for what it cannot carry."""
-    ours = exponent(money.currency)
-    if money.currency in _NO_DECIMALS:
-        theirs = 0
-    elif money.currency in _THREE_DECIMALS_LAST_ZERO:
-        theirs = 3
-    elif ours == 2 or money.currency in _WHOLE_WITH_TWO_DECIMALS:
-        theirs = 2
-    else:
+    ours, theirs = exponent(money.currency), _decimals(money.currency)
+    if theirs is None:
         raise ProviderRejected(f"Stripe does not charge in {money.currency}")
     amount, rest = divmod(money.minor * 10**theirs, 10**ours)
     if rest or amount <= 0 or (theirs == 3 and amount % 10):
         raise ProviderRejected(f"Stripe cannot carry {money.text} {money.currency}")
     return amount
+
+
+def _decimals(currency: str) -> int | None:
+    """How many decimals Stripe counts `currency` with; None if it does not charge in it."""
+    if currency in _NO_DECIMALS:
+        return 0
+    if currency in _THREE_DECIMALS_LAST_ZERO:
+        return 3
+    return 2 if exponent(currency) == 2 or currency in _WHOLE_WITH_TWO_DECIMALS else None
+
+
+def _money(amount: int, currency: str) -> Money | None:
+    """Money from Stripe's unit; None where ours cannot say it."""
+    theirs = _decimals(currency)
+    minor, rest = divmod(amount * 10 ** exponent(currency), 10 ** (theirs or 0))
+    return None if theirs is None or rest else Money(minor, currency)
 
 
 class StripePayments:
@@ -243,7 +253,9 @@ def _seen(intent: stripe.PaymentIntent, problem: object = None) -> Intent:
     else:
         decline = CANCELED if intent.status == "canceled" else None
         state = _STATES[intent.status]
-    return Intent(ref=intent.id, state=state, charge_ref=_ref(intent.latest_charge), decline=decline)
+    counted = intent.amount_received if state is PaymentState.SUCCEEDED else intent.amount
+    amount = _money(counted, intent.currency.upper())
+    return Intent(ref=intent.id, state=state, charge_ref=_ref(intent.latest_charge), decline=decline, amount=amount)
 
 
 def _decline(problem: object) -> Decline:

@@ -91,6 +91,19 @@ def doctor(as_json: Json = False) -> None:
     _run(run_doctor(as_json=as_json))
 
 
+@app.command()
+def reconcile(
+    as_json: Json = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Start the workflow of every open record that has none that runs.")
+    ] = False,
+) -> None:
+    """Compare ledger, invoices, payments, provider, access, usage and workflows; exit 1 where any two disagree."""
+    from workers.serve import run_reconcile
+
+    _run(run_reconcile(as_json=as_json, repair=repair))
+
+
 @app.command(hidden=True)
 def sandbox(
     port: Annotated[int, typer.Option()],

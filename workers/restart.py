@@ -11,7 +11,7 @@ from domain.dunning import Collection
 from domain.order import Order
 from domain.quote import Quote
 from domain.subscription import Subscription
-from store.due import open_lifecycles
+from store.due import Lifecycle, open_lifecycles
 
 
 async def restart_everything(engine: AsyncEngine, lifecycles: Lifecycles) -> dict[str, int]:
@@ -21,15 +21,20 @@ async def restart_everything(engine: AsyncEngine, lifecycles: Lifecycles) -> dic
     """
     counts: dict[str, int] = {}
     for record in await open_lifecycles(engine):
-        match record:
-            case Quote():
-                await lifecycles.start_quote(record)
-            case Order():
-                await lifecycles.start_order(record)
-            case Subscription():
-                await lifecycles.start_subscription(record, None)
-            case Collection():
-                await lifecycles.start_collection(record)
+        await restart(record, lifecycles)
         kind = type(record).__name__.lower() + "s"
         counts[kind] = counts.get(kind, 0) + 1
     return counts
+
+
+async def restart(record: Lifecycle, lifecycles: Lifecycles) -> None:
+    """Start the workflow of one open record, or find it running."""
+    match record:
+        case Quote():
+            await lifecycles.start_quote(record)
+        case Order():
+            await lifecycles.start_order(record)
+        case Subscription():
+            await lifecycles.start_subscription(record, None)
+        case Collection():
+            await lifecycles.start_collection(record)

@@ -1,8 +1,10 @@
 """The production processes: each reads the environment, does its one thing, and stops when it is asked to."""
 
 import asyncio
+import json
 import secrets
 import signal
+import sys
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -15,6 +17,7 @@ from temporalio.client import Client
 
 from api.app import create_app
 from api.price_book import read_price_book
+from api.reconciliation import reconciliation
 from domain.errors import InvalidInput
 from domain.ids import derived_id
 from providers.sandbox import create_sandbox, http_call_back
@@ -28,6 +31,7 @@ from workers.logging import configure_logging
 from workers.plugin import plugin
 from workers.process import refuse_taken
 from workers.reach import connected, require_database
+from workers.reconcile import reconcile, report
 from workers.restart import restart_everything
 from workers.settings import ProcessName, Settings, variable
 from workers.wiring import SANDBOX_SECRET, admin_key, context_for, doors_of
@@ -141,6 +145,25 @@ async def run_migrate() -> int:
     await require_database(settings, migrated=False)
     await migrate(settings.database_url)
     return 0
+
+
+async def run_reconcile(*, as_json: bool, repair: bool) -> int:
+    """Compare the books with all who should agree with them, and print it. Answers 1 when anything disagrees."""
+    settings = read_settings("reconcile")
+    await require_database(settings)
+    client = await connected(settings)
+    engine = engine_of(settings.database_url, name="perennial-reconcile")
+    doors = doors_of(settings, engine, client)
+    try:
+        lifecycles = doors.lifecycles if repair else None
+        found = await reconcile(engine, client, doors.payments, WallClock().now(), repair=lifecycles)
+    finally:
+        await engine.dispose()
+    if as_json:
+        print(json.dumps(reconciliation(found), indent=2))  # noqa: T201
+    else:
+        report(found, sys.stdout)
+    return 1 if found.disagreements else 0
 
 
 async def run_apply(file: Path) -> int:

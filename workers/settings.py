@@ -21,12 +21,13 @@ from domain.errors import InvalidInput
 PREFIX = "PERENNIAL_"
 IN_FILE = "_FILE"
 
-ProcessName = Literal["api", "worker", "migrate"]
+ProcessName = Literal["api", "worker", "migrate", "reconcile"]
 
 _NEEDS: Mapping[ProcessName, tuple[str, ...]] = {
     "api": ("stripe_api_key", "stripe_webhook_secret"),
     "worker": ("stripe_api_key",),
     "migrate": (),
+    "reconcile": ("stripe_api_key",),
 }
 
 

@@ -1,7 +1,7 @@
 """Wiring: real parts behind every port. The composition root: nowhere else is a part made that another room uses."""
 
 import secrets
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,8 +26,10 @@ from providers.stripe import StripePayments
 from store.access import PREFIX, ApiKey, Role, create_key, find_key
 from store.books import open_books
 from store.connections import engine_of, pool_of
+from store.reconcile import Reconciliation
 from workers.clock import StoryClock, WallClock
 from workers.lifecycles import TemporalLifecycles
+from workers.reconcile import reconcile
 from workers.settings import Settings
 from workers.worker import Doors
 from workflows.options import PROVIDER_CALL
@@ -63,15 +65,10 @@ class World:
 
 def doors_of(settings: Settings, engine: AsyncEngine, client: Client) -> Doors:
     """The doors of a production worker."""
-    stripe_base = settings.stripe_api_base
     return Doors(
         open_books=open_books(engine),
         lifecycles=TemporalLifecycles(client, task_queue=settings.task_queue),
-        payments=StripePayments(
-            settings.stripe_api_key.get_secret_value(),
-            address=stripe_base,
-            timeout_seconds=PROVIDER_CALL.total_seconds(),
-        ),
+        payments=payments_of(settings),
         target=_target(settings),
         mail=_mail(settings),
         clock=WallClock(),
@@ -82,12 +79,14 @@ def context_for(
     settings: Settings, engine: AsyncEngine, pool: "Pool[Record]", client: Client, clock: Clock | None = None
 ) -> Context:
     """The doors of a production API."""
+    clock, payments = clock or WallClock(), payments_of(settings)
     return _context(
+        reconcile=lambda: reconcile(engine, client, payments, clock.now()),
         engine=engine,
         pool=pool,
         client=client,
         task_queue=settings.task_queue,
-        clock=clock or WallClock(),
+        clock=clock,
         wall=WallClock(),
         webhook_secret=settings.stripe_webhook_secret.get_secret_value(),
         offset=timedelta(0),
@@ -120,6 +119,7 @@ async def simulated_world(
         stack.push_async_callback(pool.close)
         numbers = iter(range(1, 1 << 62))
         context = _context(
+            reconcile=lambda: reconcile(engine, client, payments, clock.now()),
             engine=engine,
             pool=pool,
             client=client,
@@ -168,6 +168,7 @@ async def admin_key(pool: "Pool[Record]", at: datetime, *, secret: str, birth: s
 
 def _context(
     *,
+    reconcile: Callable[[], Awaitable[Reconciliation]],
     engine: AsyncEngine,
     pool: "Pool[Record]",
     client: Client,
@@ -185,6 +186,7 @@ def _context(
         temporal=client,
         task_queue=task_queue,
         wake=TemporalLifecycles(client, task_queue=task_queue, offset=offset).wake_collection,
+        reconcile=reconcile,
         clock=clock,
         wall=wall,
         entropy=entropy,
@@ -192,6 +194,15 @@ def _context(
         render_quote=render_quote,
         webhook_secret=webhook_secret,
         offset=offset,
+    )
+
+
+def payments_of(settings: Settings) -> StripePayments:
+    """The configured payment provider."""
+    return StripePayments(
+        settings.stripe_api_key.get_secret_value(),
+        address=settings.stripe_api_base,
+        timeout_seconds=PROVIDER_CALL.total_seconds(),
     )
 
 

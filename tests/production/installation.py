@@ -138,6 +138,14 @@ class Installation:
             await connection.execute(text(statement), parameters)
         await engine.dispose()
 
+    async def rows(self, query: str, **parameters: object) -> list[Any]:
+        """What stands in the books."""
+        engine = engine_of(self.database_url())
+        async with engine.connect() as connection:
+            found = list(await connection.execute(text(query), parameters))
+        await engine.dispose()
+        return found
+
     async def end(self) -> None:
         await self.api.aclose()
         for process in self.processes.values():

@@ -190,7 +190,7 @@ class TestCharging:
     ):
         parked = await saved("pm_sandbox_parked")
         answer = await provider.confirm_intent(intent_ref=intent.ref, method_ref=parked, key="cf:1")
-        assert answer == Intent(ref=intent.ref, state=PaymentState.REQUIRES_ACTION)
+        assert answer == Intent(ref=intent.ref, state=PaymentState.REQUIRES_ACTION, amount=PRICE)
 
     async def test_a_method_that_was_detached_is_refused(
         self, world: World, provider: PaymentProvider, intent: Intent, saved: Saved
