@@ -17,6 +17,7 @@ from api.context import Context, Doors
 from api.docs import says
 from api.endpoint import router
 from api.keys import key_errors
+from api.previews import Foreseen, Previewing, previewed
 from api.reading import invalid
 from api.sending import Start, run_through
 from domain.audit import AuditEvent
@@ -141,10 +142,15 @@ async def change_customer(id: str, request: Request, context: Doors, call: Calli
     openapi_extra=_METHOD.docs,
     responses=says(shown.Customer, _EXAMPLE, codes="not_found invalid_input"),
 )
-async def use_payment_method(id: str, request: Request, context: Doors, call: Calling, wait: Wait) -> Response:
+async def use_payment_method(
+    id: str, request: Request, context: Doors, call: Calling, wait: Wait, preview: Previewing
+) -> Response:
     """Charge the customer on this method from now on; collections that wait for one go on at once."""
     method = await _METHOD(request)
-    customer, done = await _with_method(context, call, await named(context, call, id), method.use)
+    customer = await named(context, call, id)
+    if preview:
+        return await previewed(lambda: _method_foreseen(context, call, customer, method.use), _no_other)
+    customer, done = await _with_method(context, call, customer, method.use)
     if done and wait:
         await settled(lambda: _charges_due(context, customer), lambda due: due == 0, within=wait)
     return answer(showing.customer(customer), 200 if done else 202)
@@ -211,6 +217,18 @@ async def _with_method(context: Context, call: Call, customer: Customer, method:
     )
     async with context.open_books() as books:
         return await books.customers.get(customer.id), done
+
+
+async def _method_foreseen(context: Context, call: Call, customer: Customer, method: str) -> Foreseen:
+    """What is open, as it would be collected then. Whether the provider takes the method, only the provider knows."""
+    page = await list_collections(context.engine, Asked(limit=200), customer=customer.id)
+    waiting = tuple(one.collection.method_changed(call.at) for one in page.data if one.collection.is_open)
+    told = ("customer.payment_method_changed",)
+    return Foreseen(customer=customer, at=call.at, collections=waiting, method=method, messages=told)
+
+
+async def _no_other() -> tuple[str, ...]:
+    return ()
 
 
 async def _charges_due(context: Context, customer: Customer) -> int:

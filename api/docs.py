@@ -4,7 +4,9 @@ from typing import Any, cast
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import TypeAdapter
 
+from api import previews, shown
 from api.problems import MEDIA_TYPE, catalogue
 from api.showing import Shown
 
@@ -21,6 +23,8 @@ the first answer again. Every resource is addressed by its id or by its owner's 
 | status | code | meaning |
 | --- | --- | --- |
 """
+_PREVIEW = TypeAdapter(shown.Preview).json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
+_PREVIEW = {**_PREVIEW.pop("$defs"), "Preview": _PREVIEW}
 _EVERYWHERE = {
     "401": "No API key, or a bad one.",
     "403": "The role does not include this.",
@@ -51,7 +55,7 @@ def document(app: FastAPI) -> None:
             schema = get_openapi(title="Perennial", version="1", description=_description(), routes=app.routes)
             components = cast(Shown, schema.setdefault("components", {}))
             components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-            components["schemas"] = {**cast(Shown, components.get("schemas", {})), "Problem": _PROBLEM}
+            components["schemas"] = {**cast(Shown, components.get("schemas", {})), **_PREVIEW, "Problem": _PROBLEM}
             _refuse_as_we_do(schema)
             schema["security"] = [{"key": []}]
             app.openapi_schema = schema
@@ -67,10 +71,23 @@ def _refuse_as_we_do(schema: Shown) -> None:
             responses: Shown = operation["responses"]
             if MEDIA_TYPE not in responses.get("422", {}).get("content", {}):
                 responses.pop("422", None)
+            if any(parameter["name"] == "preview" for parameter in operation.get("parameters", ())):
+                _foresee(responses)
             if path.startswith("/v1/"):
                 operation["responses"] = {code: _problem(text) for code, text in _EVERYWHERE.items()} | responses
     for own in ("HTTPValidationError", "ValidationError"):
         schema["components"]["schemas"].pop(own, None)
+
+
+def _foresee(responses: Shown) -> None:
+    """A verb answers 200 with what it would do, where it is asked for no more."""
+    shape = {"$ref": "#/components/schemas/Preview"}
+    if "200" in responses:
+        done = responses["200"]["content"]["application/json"]
+        done["schema"] = {"anyOf": [done["schema"], shape]}
+    else:
+        content = {"application/json": {"schema": shape, "example": previews.EXAMPLE}}
+        responses["200"] = {"description": "With `preview=true`: what would happen.", "content": content}
 
 
 def _description() -> str:

@@ -41,7 +41,8 @@ class Endpoint(APIRoute):
             request.state.line.update(api_key=key.id, role=str(key.role))
             allow(key, request.method, path)
             _know(request, known)
-            idempotency_key = key_of(request) if takes_keys else None
+            # What a preview answers must not stand for what is done later under the same key.
+            idempotency_key = key_of(request) if takes_keys and not _is_preview(request) else None
             token = token_of(key, request.url.path, idempotency_key, context)
             call = Call(key=key, token=token, at=context.clock.now())
             request.state.call = call
@@ -79,9 +80,13 @@ def _know(request: Request, known: list[str]) -> None:
         raise invalid(errors)
 
 
+def _is_preview(request: Request) -> bool:
+    return "preview" in request.query_params
+
+
 def _unknown(name: str, known: list[str]) -> str:
     if name == "preview":
-        return "is not there yet: nothing can be tried without being done, and nothing was done"
+        return "is not there for this; nothing was done"
     near = get_close_matches(name, known, 1)
     if near:
         return f"is not known here; did you mean {near[0]}?"

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Annotated
 
 from fastapi import Query, Request, Response
@@ -15,8 +16,9 @@ from api.context import Context, Doors
 from api.customers import whose
 from api.docs import says
 from api.endpoint import router
+from api.order_previews import order_previewed
+from api.previews import Previewing
 from api.sending import NotRunning, Start, send
-from domain.errors import InvalidState
 from domain.order import Order, OrderState
 from store.lists import list_orders
 from store.naming import keys_of
@@ -78,13 +80,18 @@ async def get_order(id: str, context: Doors, call: Calling) -> Response:
     openapi_extra=_NOTHING.docs,
     responses=says(shown.Order, _EXAMPLE, codes="not_found invalid_state"),
 )
-async def retry_order(id: str, request: Request, context: Doors, call: Calling, wait: Wait) -> Response:
+async def retry_order(
+    id: str, request: Request, context: Doors, call: Calling, wait: Wait, preview: Previewing
+) -> Response:
     """Ask a target that could not be asked again, now."""
     await _NOTHING(request)
     order = await _named(context, call, id)
-    if not order.is_open:
-        raise InvalidState(f"order {order.key} is {order.state}: nothing is left to retry")
-    command = OrderAt(order_id=order.id, at=call.at)
+    if preview:
+        return await order_previewed(context, call, order, order.retried, ())
+    if call.token in order.moved_by:
+        return await followed(context, order.id, wait, status=202)
+    order.retried()
+    command = OrderAt(order_id=order.id, at=call.at, cause=call.token)
     start = _restart(context, order)
     to = names.order_workflow(order.id)
     order = await send(context, OrderWorkflow.retry, command, to=to, token=call.token, answer=Order, start=start)
@@ -96,9 +103,11 @@ async def retry_order(id: str, request: Request, context: Doors, call: Calling, 
     openapi_extra=_REPORT.docs,
     responses=says(shown.Order, _EXAMPLE, codes="not_found invalid_state"),
 )
-async def complete_step(id: str, step: str, request: Request, context: Doors, call: Calling, wait: Wait) -> Response:
+async def complete_step(
+    id: str, step: str, request: Request, context: Doors, call: Calling, wait: Wait, preview: Previewing
+) -> Response:
     """A target reports that a step is done. The same report again changes nothing."""
-    return await _called_back(context, call, id, step, await _REPORT(request), wait, done=True)
+    return await _called_back(context, call, id, step, await _REPORT(request), wait, done=True, preview=preview)
 
 
 @routes.post(
@@ -106,9 +115,11 @@ async def complete_step(id: str, step: str, request: Request, context: Doors, ca
     openapi_extra=_REPORT.docs,
     responses=says(shown.Order, _EXAMPLE, codes="not_found invalid_state"),
 )
-async def fail_step(id: str, step: str, request: Request, context: Doors, call: Calling, wait: Wait) -> Response:
+async def fail_step(
+    id: str, step: str, request: Request, context: Doors, call: Calling, wait: Wait, preview: Previewing
+) -> Response:
     """A target reports that it will never do a step: all that was done is taken back."""
-    return await _called_back(context, call, id, step, await _REPORT(request), wait, done=False)
+    return await _called_back(context, call, id, step, await _REPORT(request), wait, done=False, preview=preview)
 
 
 async def followed(context: Context, name: str, wait: timedelta, *, status: int = 200) -> Response:
@@ -123,11 +134,14 @@ async def followed(context: Context, name: str, wait: timedelta, *, status: int 
 
 
 async def _called_back(
-    context: Context, call: Call, name: str, step: str, report: Report, wait: timedelta, *, done: bool
+    context: Context, call: Call, name: str, step: str, report: Report, wait: timedelta, *, done: bool, preview: bool
 ) -> Response:
     order = await _named(context, call, name)
     # Where the record alone decides, nobody is asked; NotFound for a step that is none.
     order.step(step)
+    if preview:
+        heard = partial(order.called_back, step, done=done, at=call.at, detail=report.detail)
+        return await order_previewed(context, call, order, heard, (f"order.step_{'done' if done else 'failed'}",))
     command = CallBack(order_id=order.id, step=step, done=done, at=call.at, detail=report.detail, actor=call.actor)
     to = names.order_workflow(order.id)
     try:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
@@ -20,6 +21,8 @@ from api.documents import quote_document
 from api.endpoint import router
 from api.offers import offer_errors
 from api.orders import followed
+from api.previews import Previewing
+from api.quote_previews import acceptance_previewed, move_previewed, offer_previewed
 from api.reading import invalid
 from api.sending import NotRunning, Start, send
 from domain.customer import Customer
@@ -96,13 +99,17 @@ _REFUSALS = "not_found invalid_state quote_expired"
         codes="not_found already_exists currency_mismatch mixed_cadence not_supported invalid_input",
     ),
 )
-async def create_quote(request: Request, context: Doors, call: Calling) -> Response:
+async def create_quote(request: Request, context: Doors, call: Calling, wait: Wait, preview: Previewing) -> Response:
     """Make an offer."""
     new = await _NEW(request)
     customer = await customer_named(context, call, new.customer)
     errors = offer_errors(new.lines, new.valid_for, customer.currency, key=new.key)
     if errors:
         raise invalid(errors)
+    if preview:
+        key = new.key or call.name("q")
+        same = partial(_same_offer, context, key, new, customer)
+        return await offer_previewed(context, call, new.lines, new.valid_for, customer=customer, key=key, known=same)
     quote, is_new = await _offered(context, call, new, customer)
     return answer(showing.quote(quote, customer=customer.key), 201 if is_new else 200)
 
@@ -143,19 +150,23 @@ async def get_quote_pdf(id: str, context: Doors, call: Calling) -> Response:
 @routes.post(
     "/v1/quotes/{id}/submit", openapi_extra=_NOTHING.docs, responses=says(shown.Quote, _EXAMPLE, codes=_REFUSALS)
 )
-async def submit_quote(id: str, request: Request, context: Doors, call: Calling, wait: Wait) -> Response:
+async def submit_quote(
+    id: str, request: Request, context: Doors, call: Calling, wait: Wait, preview: Previewing
+) -> Response:
     """Hand the quote in for decision; approved at once when it needs none."""
     await _NOTHING(request)
-    return await _moved(context, call, id, Move.SUBMIT, lambda quote: quote.submitted(call.at))
+    return await _moved(context, call, id, Move.SUBMIT, lambda quote: quote.submitted(call.at), preview=preview)
 
 
 @routes.post(
     "/v1/quotes/{id}/withdraw", openapi_extra=_NOTHING.docs, responses=says(shown.Quote, _EXAMPLE, codes=_REFUSALS)
 )
-async def withdraw_quote(id: str, request: Request, context: Doors, call: Calling, wait: Wait) -> Response:
+async def withdraw_quote(
+    id: str, request: Request, context: Doors, call: Calling, wait: Wait, preview: Previewing
+) -> Response:
     """Take the offer back."""
     await _NOTHING(request)
-    return await _moved(context, call, id, Move.WITHDRAW, lambda quote: quote.withdrawn(call.at))
+    return await _moved(context, call, id, Move.WITHDRAW, lambda quote: quote.withdrawn(call.at), preview=preview)
 
 
 @routes.post(
@@ -163,10 +174,14 @@ async def withdraw_quote(id: str, request: Request, context: Doors, call: Callin
     openapi_extra=_DECISION.docs,
     responses=says(shown.Quote, _EXAMPLE, codes=_REFUSALS + " not_an_approver"),
 )
-async def approve_quote(id: str, request: Request, context: Doors, call: Calling, wait: Wait) -> Response:
+async def approve_quote(
+    id: str, request: Request, context: Doors, call: Calling, wait: Wait, preview: Previewing
+) -> Response:
     """Decide for the quote, in the name of one of its approvers."""
     name = _approver(call, await _DECISION(request))
-    return await _moved(context, call, id, Move.APPROVE, lambda quote: quote.approved_by(name, call.at), name)
+    return await _moved(
+        context, call, id, Move.APPROVE, lambda quote: quote.approved_by(name, call.at), name, preview=preview
+    )
 
 
 @routes.post(
@@ -174,10 +189,14 @@ async def approve_quote(id: str, request: Request, context: Doors, call: Calling
     openapi_extra=_DECISION.docs,
     responses=says(shown.Quote, _EXAMPLE, codes=_REFUSALS + " not_an_approver"),
 )
-async def reject_quote(id: str, request: Request, context: Doors, call: Calling, wait: Wait) -> Response:
+async def reject_quote(
+    id: str, request: Request, context: Doors, call: Calling, wait: Wait, preview: Previewing
+) -> Response:
     """Decide against the quote, in the name of one of its approvers."""
     name = _approver(call, await _DECISION(request))
-    return await _moved(context, call, id, Move.REJECT, lambda quote: quote.rejected_by(name, call.at), name)
+    return await _moved(
+        context, call, id, Move.REJECT, lambda quote: quote.rejected_by(name, call.at), name, preview=preview
+    )
 
 
 @routes.post(
@@ -187,13 +206,20 @@ async def reject_quote(id: str, request: Request, context: Doors, call: Calling,
         shown.Quote, _EXAMPLE, codes=_REFUSALS + " currency_mismatch mixed_cadence not_supported invalid_input"
     ),
 )
-async def revise_quote(id: str, request: Request, context: Doors, call: Calling, wait: Wait) -> Response:
+async def revise_quote(
+    id: str, request: Request, context: Doors, call: Calling, wait: Wait, preview: Previewing
+) -> Response:
     """Replace the lines of an open quote; it is a draft again, and decisions made so far are void."""
     revision = await _REVISION(request)
     quote = await _named(context, call, id)
     errors = offer_errors(revision.lines, revision.valid_for, quote.currency)
     if errors:
         raise invalid(errors)
+    if preview:
+        customer = await customer_named(context, call, quote.customer_id)
+        return await offer_previewed(
+            context, call, revision.lines, revision.valid_for, customer=customer, instead_of=quote
+        )
     command = Offer(
         quote_id=quote.id,
         key=quote.key,
@@ -215,10 +241,14 @@ async def revise_quote(id: str, request: Request, context: Doors, call: Calling,
     openapi_extra=_ACCEPTANCE.docs,
     responses=says(shown.Order, _ORDER, status=202, codes=_REFUSALS + " approval_required"),
 )
-async def accept_quote(id: str, request: Request, context: Doors, call: Calling, wait: Wait) -> Response:
+async def accept_quote(
+    id: str, request: Request, context: Doors, call: Calling, wait: Wait, preview: Previewing
+) -> Response:
     """Take the offer. Answers with its order once that is recorded, again and again; nobody else can take it then."""
     acceptance = await _ACCEPTANCE(request)
     quote = await _named(context, call, id)
+    if preview:
+        return await acceptance_previewed(context, call, quote, acceptance.accepted_by or "")
     if quote.state is not QuoteState.ACCEPTED:
         accepted_by = acceptance.accepted_by or await _customer_name(context, quote)
         command = AcceptQuote(quote_id=quote.id, accepted_by=accepted_by, at=call.at, actor=call.actor)
@@ -294,9 +324,19 @@ async def _same_offer(context: Context, key: str, new: NewQuote, customer: Custo
 
 
 async def _moved(
-    context: Context, call: Call, name: str, move: Move, rule: Callable[[Quote], Quote], approver: str = ""
+    context: Context,
+    call: Call,
+    name: str,
+    move: Move,
+    rule: Callable[[Quote], Quote],
+    approver: str = "",
+    *,
+    preview: bool,
 ) -> Response:
     quote = await _named(context, call, name)
+    if preview:
+        return await move_previewed(context, call, quote, move, rule, approver)
+    call.decides_as(approver)
     command = MoveQuote(quote_id=quote.id, move=move, at=call.at, approver=approver, actor=call.actor, cause=call.token)
     closed = _unless_done(call, rule)
     return await _shown(context, await _told(context, call, quote, QuoteWorkflow.move, command, closed))
@@ -345,12 +385,11 @@ def _refusing(verb: str) -> Callable[[Quote], Quote]:
 
 
 def _approver(call: Call, decision: Decision) -> str:
-    """In whose name the caller decides. Raises NotAnApprover, InvalidInput."""
+    """In whose name the caller decides. Raises InvalidInput."""
     name = decision.approver or (call.key.approvers[0] if len(call.key.approvers) == 1 else None)
     if name is None:
         says_why = "say in whose name: the quote's `approvals` name who must decide"
         if call.key.role is not Role.ADMIN and not call.key.approvers:
             says_why += "; this API key carries no approver's name"
         raise invalid([FieldError(("as",), says_why)])
-    call.decides_as(name)
     return name

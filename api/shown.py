@@ -1,6 +1,6 @@
 """Shown: the shape of every answer, as callers read it in the API's docs (contract sections 6 and 7). Types, nothing else."""
 
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -271,3 +271,53 @@ class NewApiKey(ApiKey):
     """A key with its secret, which is told once."""
 
     key: str | None
+
+
+class Refusal(TypedDict):
+    """Which rule says no, and why."""
+
+    code: str
+    detail: str
+
+
+class Granted(TypedDict):
+    """Access that comes alive."""
+
+    feature: str
+    type: FeatureType
+    value: str | None
+    limit: Exact | None
+    starts_at: Instant
+    ends_at: Instant | None
+
+
+class Charge(TypedDict):
+    """Money that is asked for at `at`; without a `method` the customer has to pay by itself."""
+
+    amount: Amount
+    currency: str
+    at: Instant
+    method: str | None
+
+
+class Due(TypedDict):
+    """What time alone does, and when."""
+
+    at: Instant
+    action: str
+
+
+class Preview(TypedDict):
+    """What a verb would do: nothing is done. Each thing is as it would be read then; what would be new has no id yet."""
+
+    possible: bool
+    refusal: Refusal | None
+    instead: Annotated[list[str], Field(description="Verbs that are possible now, or plans that can be offered.")]
+    quote: dict[str, Any] | None
+    order: dict[str, Any] | None
+    subscription: dict[str, Any] | None
+    entitlements: list[Granted]
+    invoice: dict[str, Any] | None
+    charges: list[Charge]
+    messages: Annotated[list[str], Field(description="What would be told, by the type of its event.")]
+    dates: list[Due]

@@ -19,6 +19,7 @@ from api.problems import Unavailable
 from domain.errors import InvalidState
 from store.access import Request, begin, finish
 from store.lists import Asked, list_customers
+from tests.api.conftest import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -175,6 +176,24 @@ class TestAfterACrashBetweenDoingAndAnswering:
             assert (again.status_code, again.json()) == (200, first.json())
             other = await http.post(path, json=body, headers={"Idempotency-Key": api.fresh("i")})
             assert (other.status_code, other.json()["code"]) == (409, "invalid_state")
+
+    async def test_a_retry_of_an_order_is_answered_as_done_when_the_order_has_completed(self, api):
+        api.world.world.sandbox.provisioning.fail(503)
+        key = await api.quote(await api.customer(payment_method="pm_card_visa"))
+        await api.http.post(f"/v1/quotes/{key}/accept", json={})
+
+        async def is_away():
+            return (await api.http.get(f"/v1/orders/{key}")).json()["steps"][0]["state"] == "unavailable"
+
+        await eventually(is_away)
+        path, headers = f"/v1/orders/{key}/retry?wait=PT20S", {"Idempotency-Key": api.fresh("i")}
+        first = await api.http.post(path, json={}, headers=headers)
+        assert (first.status_code, first.json()["state"]) == (202, "completed")
+        await crashed(api, headers)
+        again = await api.http.post(path, json={}, headers=headers)
+        assert (again.status_code, again.json()) == (202, first.json())
+        other = await api.http.post(path, json={}, headers={"Idempotency-Key": api.fresh("i")})
+        assert (other.status_code, other.json()["code"]) == (409, "invalid_state")
 
     async def test_a_move_is_made_once_whatever_has_happened_since(self, api):
         key = await api.quote(await api.customer(), plan="yearly")

@@ -69,7 +69,7 @@ PLANTED = [
     ("/v1/quotes/a%00b/submit", {}, 404, "not_found", None),
     ("/v1/quotes/q/accept?wait=soon", {}, 422, "invalid_input", ["wait"]),
     ("/v1/quotes/q/accept?wait=P1D", {}, 422, "invalid_input", ["wait"]),
-    ("/v1/quotes/q/accept?preview=true", {}, 422, "invalid_input", ["preview"]),
+    ("/v1/api-keys?preview=true", {"role": "sales"}, 422, "invalid_input", ["preview"]),
     ("/v1/orders/none/retry", {}, 404, "not_found", None),
     ("/v1/orders/none/steps/account/complete", {}, 404, "not_found", None),
     ("/v1/customers", {**CUSTOMER, "currency": "EURO"}, 422, "invalid_input", ["currency"]),
@@ -152,13 +152,6 @@ class TestWhatIsNoJsonOfOurs:
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
         assert answer.headers["content-type"] == "application/problem+json"
         assert "/openapi.json" in answer.json()["detail"]
-
-    async def test_a_preview_is_not_there_yet_and_nothing_is_done(self, api):
-        key = await api.quote(await api.customer())
-        answer = await api.http.post(f"/v1/quotes/{key}/withdraw?preview=true", json={})
-        assert answer.status_code == 422
-        assert "not there yet" in answer.json()["errors"][0]["msg"]
-        assert (await api.http.get(f"/v1/quotes/{key}")).json()["state"] == "draft"
 
     async def test_a_misspelt_field_is_told_the_one_that_was_meant(self, api):
         answer = await api.http.post("/v1/customers", json={**CUSTOMER, "timezon": "UTC"})
