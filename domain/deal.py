@@ -7,13 +7,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from domain.catalog import Feature
+from domain.catalog import Feature, PriceBook
 from domain.customer import Customer
+from domain.drafting import draft_invoice, issued
 from domain.entitlement import Entitlement, entitlements_of
 from domain.ids import derived_id
+from domain.invoice import Invoice
+from domain.money import Money
 from domain.order import Order, steps_for
 from domain.quote import Quote
 from domain.subscription import Item, Plans, Subscription, SubscriptionState, activated
+from domain.tax import tax_rate
 from domain.turn import Turn, opened
 
 
@@ -71,3 +75,16 @@ def come_alive(order: Order, customer: Customer, plans: Plans, features: Iterabl
         entitlements=entitlements_of(subscription, plans, known, ids),
         turn=opened(subscription, plans),
     )
+
+
+def first_invoice(alive: Alive, customer: Customer, plans: Plans, book: PriceBook, balance: Money) -> Invoice | None:
+    """The invoice that opens the first period, before it has a number; None: it would have no lines. `balance` is credit."""
+    draft = draft_invoice(
+        alive.subscription,
+        alive.turn,
+        plans,
+        measured={},
+        tax_rate=tax_rate(book.taxes, customer.country),
+        inclusive=book.inclusive,
+    ).invoice
+    return issued(draft, alive.turn, book, customer, number="", balance=balance) if draft else None

@@ -20,6 +20,7 @@ DomainError
     └── PricingError          a charge cannot be priced; its code says why
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -147,3 +148,12 @@ class PricingError(Refused):
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
         self.code = code
+
+
+def holds(rule: Callable[[], object]) -> bool:
+    """Whether `rule` refuses nothing."""
+    try:
+        rule()
+    except Refused:
+        return False
+    return True

@@ -6,11 +6,13 @@ open ──> provisioning ──all steps done──> completed
            └──a step failed──> compensating ──all undone──> cancelled
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 
-from domain.errors import InvalidState, NotFound
+from domain.errors import InvalidState, NotFound, holds
 from domain.subscription import Item
 from domain.waiting import Party, Waiting
 
@@ -196,3 +198,13 @@ class Order:
 def steps_for(items: tuple[Item, ...]) -> tuple[Step, ...]:
     """The customer's account first, then each sold line."""
     return (Step(name="account"), *(Step(name=f"{item.plan.key}-{item.position + 1}") for item in items))
+
+
+def possible(order: Order, at: datetime) -> tuple[str, ...]:
+    """The verbs that `order` takes at `at`, each by its own rule; those on a step with its name."""
+    rules: dict[str, Callable[[], object]] = {"retry": order.retried}
+    for step in order.steps:
+        if step.state is StepState.WAITING:
+            for verb, done in (("complete", True), ("fail", False)):
+                rules[f"steps/{step.name}/{verb}"] = partial(order.called_back, step.name, done=done, at=at)
+    return tuple(verb for verb, rule in rules.items() if holds(rule))

@@ -7,7 +7,7 @@
 A draft that needs no decision may be accepted as it is.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -16,7 +16,7 @@ from fractions import Fraction
 
 from domain.catalog import ApprovalRule, Meter, Plan, PlanRef
 from domain.discount import Discount, fraction_off
-from domain.errors import ApprovalRequired, InvalidState, NotAnApprover, NotSupported, QuoteExpired
+from domain.errors import ApprovalRequired, InvalidState, NotAnApprover, NotSupported, QuoteExpired, holds
 from domain.rating import rate
 from domain.subscription import Plans
 from domain.waiting import Party, Waiting
@@ -245,3 +245,17 @@ def term_months(plan: Plan) -> int:
         return 0
     days = plan.interval.days * plan.interval_count * plan.term.intervals
     return plan.interval.months * plan.interval_count * plan.term.intervals or -(-days * 4800 // 146097)
+
+
+def possible(quote: Quote, at: datetime) -> tuple[str, ...]:
+    """The verbs that `quote` takes at `at`, each by its own rule."""
+    approver = next((approval.approver for approval in quote.open_approvals), "")
+    rules: dict[str, Callable[[], Quote]] = {
+        "submit": lambda: quote.submitted(at),
+        "approve": lambda: quote.approved_by(approver, at),
+        "reject": lambda: quote.rejected_by(approver, at),
+        "revise": lambda: quote.revised(quote, at),
+        "accept": lambda: quote.accepted(by="", at=at, order_id=""),
+        "withdraw": lambda: quote.withdrawn(at),
+    }
+    return tuple(verb for verb, rule in rules.items() if holds(rule))
