@@ -15,6 +15,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, NullPool, make_url, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from store.connections import DRIVER
@@ -23,14 +24,29 @@ from store.schema import METADATA
 R = TypeVar("R")
 # One migrator at a time: the lock goes with the transaction.
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('perennial.migrate', 0))")
+# Whoever waits for a table makes all who come after wait too.
+_PATIENCE = text("SET LOCAL lock_timeout = '3s'")
+_LOCK_NOT_AVAILABLE = "55P03"
+
+
+class Blocked(Exception):
+    """A table could not be had in time: somebody's transaction holds it. Nothing was changed."""
 
 
 async def migrate(url: str) -> str:
     """Bring the database at `url` to the newest revision, whole or not at all; answers it. Fine when it is there.
 
-    Of several migrators at once the first does it, the others wait and find it done.
+    Of several migrators at once the first does it, the others wait and find it done. Raises Blocked.
     """
-    return await _with_connection(url, _upgrade)
+    try:
+        return await _with_connection(url, _upgrade)
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+            raise
+        raise Blocked(
+            "a table is held by a transaction that does not end (see pg_stat_activity); nothing was changed: "
+            "let it end, and migrate again"
+        ) from error
 
 
 async def current_revision(url: str) -> str | None:
@@ -60,6 +76,7 @@ async def revise(url: str, message: str) -> None:
 
 def _upgrade(connection: Connection) -> str:
     connection.execute(_LOCK)
+    connection.execute(_PATIENCE)
     command.upgrade(_config(connection), "head")
     return newest_revision()
 

@@ -205,7 +205,7 @@ def _status(work: Callable[[], int | None]) -> int:
         return _fail(str(error), 1)
     except Exception as error:  # noqa: BLE001  (the last door: one clear line, no traceback)
         # Our own processes' errors say themselves what is the matter.
-        ours = type(error).__module__.startswith("workers.")
+        ours = type(error).__module__.startswith(("workers.", "store."))
         return _fail(str(error) if ours else f"unexpected {type(error).__name__}: {error}", 1)
 
 

@@ -43,7 +43,7 @@ from workflows.names import SEARCH_ATTRIBUTES
 
 PATIENCE_S = 10
 OLDEST_POSTGRES = 140000
-OLDEST_TEMPORAL = (1, 24)
+OLDEST_TEMPORAL = (1, 28)
 MOST_SKEW = timedelta(seconds=2)
 LATE_AFTER = timedelta(minutes=5)
 LEAST_DISK_BYTES = 1 << 30
@@ -213,7 +213,7 @@ async def _temporal_server(client: Client) -> Finding:
     numbers = tuple(int(part) for part in version_.split(".")[:2] if part.isdecimal())
     told = f"Temporal {version_} at {client.service_client.config.target_host}"
     if numbers < OLDEST_TEMPORAL:
-        return Finding(State.WRONG, "temporal", f"{told}: too old", "upgrade to 1.24 or later; 1.32 is tested")
+        return Finding(State.WRONG, "temporal", f"{told}: too old", "upgrade to 1.28 or later; 1.32 is tested")
     return Finding(State.OK, "temporal", told)
 
 

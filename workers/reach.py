@@ -1,5 +1,7 @@
 """Reach: whether the database and the Temporal that a process was told of are there; if not, which, and how to mend it."""
 
+import asyncio
+
 import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
@@ -12,6 +14,7 @@ from workers.temporal_server import register_search_attributes
 from workflows.names import SEARCH_ATTRIBUTES
 
 _SECONDS = 10
+_AGAIN_AFTER_S = 2
 
 
 class Unreachable(Exception):
@@ -56,6 +59,15 @@ async def connected(settings: Settings) -> Client:
             f"create it, or mend {variable('temporal_namespace')}"
         ) from error
     return client
+
+
+async def registered(client: Client) -> None:
+    """Make the namespace know our search attributes, as soon as it can be reached: no workflow starts without them."""
+    while True:
+        try:
+            return await register_search_attributes(client, SEARCH_ATTRIBUTES)
+        except (RPCError, RuntimeError):
+            await asyncio.sleep(_AGAIN_AFTER_S)
 
 
 def _why(error: Exception) -> str:

@@ -30,7 +30,7 @@ from workers.files import naming, text_of
 from workers.logging import configure_logging
 from workers.plugin import plugin
 from workers.process import refuse_taken
-from workers.reach import connected, require_database
+from workers.reach import connected, registered, require_database
 from workers.reconcile import reconcile, report
 from workers.restart import restart_everything
 from workers.settings import ProcessName, Settings, variable
@@ -38,6 +38,8 @@ from workers.wiring import SANDBOX_SECRET, admin_key, context_for, doors_of
 from workers.worker import build_worker
 
 log = structlog.get_logger()
+
+_TEMPORAL_MAY_TAKE_S = 3
 
 
 def read_settings(process: ProcessName) -> Settings:
@@ -69,6 +71,8 @@ async def api_of(settings: Settings) -> AsyncGenerator[FastAPI]:
     client = await Client.connect(
         settings.temporal_address, namespace=settings.temporal_namespace, plugins=[plugin()], lazy=True
     )
+    registering = asyncio.create_task(registered(client))
+    await asyncio.wait([registering], timeout=_TEMPORAL_MAY_TAKE_S)
     engine = engine_of(settings.database_url, name="perennial-api")
     pool = await pool_of(settings.database_url, name="perennial-api")
     try:
@@ -76,6 +80,7 @@ async def api_of(settings: Settings) -> AsyncGenerator[FastAPI]:
             await admin_key(pool, WallClock().now(), secret=settings.admin_key.get_secret_value())
         yield create_app(context_for(settings, engine, pool, client))
     finally:
+        registering.cancel()
         await pool.close()
         await engine.dispose()
 

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from store.connections import engine_of
-from store.migrate import current_revision, differences, migrate, newest_revision
+from store.migrate import Blocked, current_revision, differences, migrate, newest_revision
 from store.schema import METADATA
 from tests.postgres import Databases
 
@@ -51,6 +51,20 @@ async def test_two_migrators_at_once_do_it_once(
         assert await current_revision(url) is None
         assert await asyncio.gather(*(migrate(url) for _ in range(3))) == [newest_revision()] * 3
         assert await current_revision(url) == newest_revision()
+        assert await migrate(url) == newest_revision()
+
+
+async def test_a_table_that_is_held_is_not_waited_for_long_and_nothing_is_changed(databases: Databases):
+    async with databases.fresh(migrated=False) as url:
+        holder = await asyncpg.connect(re.sub(r"\+asyncpg", "", url))
+        transaction = holder.transaction()
+        await transaction.start()
+        await holder.execute("CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)")
+        with pytest.raises(Blocked, match="pg_stat_activity"):
+            await migrate(url)
+        await transaction.rollback()
+        await holder.close()
+        assert await current_revision(url) is None
         assert await migrate(url) == newest_revision()
 
 
