@@ -203,7 +203,13 @@ async def _record(books: Books, order: Order, step: str, at: datetime, actor: st
             at=at,
             customer_id=order.customer_id,
             subject=order.id,
-            data={"order": order.key, "step": step, "state": now.state, "attempt": str(now.attempts)},
+            data={
+                "order": order.key,
+                "step": step,
+                "state": now.state,
+                "attempt": str(now.attempts),
+                **({"reason": now.detail} if now.detail else {}),
+            },
             actor=actor,
         )
     )

@@ -14,7 +14,7 @@ from api.context import Context
 from api.problems import Forbidden, Unauthorized
 from api.roles import may
 from domain.errors import NotAnApprover, NotFound
-from store.access import ApiKey, Role, find_key
+from store.access import ApiKey, Role, find_key, used
 
 _LONGEST = 200
 
@@ -61,9 +61,11 @@ async def identified(request: Request, context: Context) -> ApiKey:
     secret = secret.strip()
     if scheme.lower() != "bearer" or not secret:
         raise Unauthorized()
-    found = await find_key(context.pool, secret) if len(secret) <= _LONGEST and secret.isascii() else None
+    now = context.clock.now()
+    found = await find_key(context.pool, secret, now) if len(secret) <= _LONGEST and secret.isascii() else None
     if found is None:
-        raise Unauthorized("this API key is not known, or was revoked")
+        raise Unauthorized("this API key is not known, has expired, or was revoked")
+    await used(context.pool, found, now)
     return found
 
 

@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Query, Response
 from pydantic_core import to_json
 
+from api.bodies import instant
 from api.reading import invalid
 from api.shapes import duration
-from domain.errors import FieldError
+from domain.errors import FieldError, InvalidInput
 from store.lists import LARGEST_PAGE, Asked
 
 V = TypeVar("V")
@@ -44,8 +45,20 @@ def pdf(content: bytes, name: str) -> Response:
 async def _asked(
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="How many at most.")] = 50,
     cursor: Annotated[str | None, Query(max_length=100, description="`next_cursor` of the page before.")] = None,
+    since: Annotated[str | None, Query(alias="from", description="Since this instant, or date in UTC.")] = None,
+    until: Annotated[str | None, Query(alias="to", description="Before this instant, or date in UTC.")] = None,
 ) -> Asked:
-    return Asked(limit=limit, cursor=cursor)
+    return Asked(limit=limit, cursor=cursor, since=_instant(since, "from"), until=_instant(until, "to"))
+
+
+def _instant(text: str | None, name: str) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return instant(f"{text}T00:00:00Z" if len(text) == len("2026-01-31") else text, (name,))
+    except InvalidInput:
+        why = "must be a date, or an RFC 3339 instant with an offset"
+        raise invalid([FieldError((name,), why)]) from None
 
 
 Paged = Annotated[Asked, Depends(_asked)]

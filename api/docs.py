@@ -23,13 +23,16 @@ the first answer again. Every resource is addressed by its id or by its owner's 
 | status | code | meaning |
 | --- | --- | --- |
 """
-_PREVIEW = TypeAdapter(shown.Preview).json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
-_PREVIEW = {**_PREVIEW.pop("$defs"), "Preview": _PREVIEW}
 _EVERYWHERE = {
     "401": "No API key, or a bad one.",
     "403": "The role does not include this.",
     "422": "Malformed: `invalid_input` names each field.",
 }
+
+_WITH_A_BODY = {"400": "`invalid_json`: not UTF-8, not JSON, or one key twice."}
+_WITH_A_NAME = {"404": "`not_found`: nothing has such a name, or nothing of yours."}
+# Query parameters that name something.
+_FILTERS = {"customer", "subscription", "meter"}
 
 
 def says(shape: object, example: object, *, status: int = 200, codes: str = "") -> Responses:
@@ -55,7 +58,7 @@ def document(app: FastAPI) -> None:
             schema = get_openapi(title="Perennial", version="1", description=_description(), routes=app.routes)
             components = cast(Shown, schema.setdefault("components", {}))
             components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-            components["schemas"] = {**cast(Shown, components.get("schemas", {})), **_PREVIEW, "Problem": _PROBLEM}
+            components["schemas"] = {**cast(Shown, components.get("schemas", {})), **_preview(), "Problem": _PROBLEM}
             _refuse_as_we_do(schema)
             schema["security"] = [{"key": []}]
             app.openapi_schema = schema
@@ -74,7 +77,10 @@ def _refuse_as_we_do(schema: Shown) -> None:
             if any(parameter["name"] == "preview" for parameter in operation.get("parameters", ())):
                 _foresee(responses)
             if path.startswith("/v1/"):
-                operation["responses"] = {code: _problem(text) for code, text in _EVERYWHERE.items()} | responses
+                everywhere = _EVERYWHERE | (_WITH_A_BODY if "requestBody" in operation else {})
+                if any(one["in"] == "path" or one["name"] in _FILTERS for one in operation.get("parameters", ())):
+                    everywhere |= _WITH_A_NAME
+                operation["responses"] = {code: _problem(text) for code, text in everywhere.items()} | responses
     for own in ("HTTPValidationError", "ValidationError"):
         schema["components"]["schemas"].pop(own, None)
 
@@ -88,6 +94,11 @@ def _foresee(responses: Shown) -> None:
     else:
         content = {"application/json": {"schema": shape, "example": previews.EXAMPLE}}
         responses["200"] = {"description": "With `preview=true`: what would happen.", "content": content}
+
+
+def _preview() -> Shown:
+    schema = TypeAdapter(shown.Preview).json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
+    return {**schema.pop("$defs"), "Preview": schema}
 
 
 def _description() -> str:

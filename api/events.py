@@ -15,6 +15,7 @@ from api.endpoint import router
 from api.roles import HISTORIES
 from domain.audit import AuditEvent
 from domain.errors import NotFound
+from store.access import keys_among
 from store.lists import list_events
 from store.naming import keys_of
 
@@ -26,7 +27,12 @@ _EXAMPLE = {
     "subject": "quo_0195…",
     "customer": "ada",
     "actor": "key_0195…",
+    "actor_role": "sales",
+    "actor_label": "web shop",
+    "reason": None,
     "data": {"quote": "q1", "state": "accepted"},
+    "before": {"state": "draft", "accepted_at": None},
+    "after": {"state": "accepted", "accepted_at": "2026-01-31T08:05:00+00:00"},
 }
 
 
@@ -39,6 +45,7 @@ async def get_events(
     subject: Annotated[str | None, Query(description="The id of what it happened to.")] = None,
     subscription: Annotated[str | None, Query(description="Id or key.")] = None,
     type: Annotated[str | None, Query(description="`invoice.issued`, or `invoice.` for all of them.")] = None,
+    actor: Annotated[str | None, Query(description="The id of an API key, or `perennial` for what time did.")] = None,
 ) -> Response:
     """What happened, newest first, to the nouns that the caller's role works with; a customer's key sees its own."""
     page = await list_events(
@@ -48,15 +55,19 @@ async def get_events(
         subject=subject,
         subscription_id=await _subscription_id(context, subscription),
         type=type,
+        actor=actor,
         nouns=HISTORIES.get(call.key.role),
     )
     return answer(showing.page(await shown_events(context, page.data), page.next_cursor))
 
 
 async def shown_events(context: Context, events: Sequence[AuditEvent]) -> list[shown.Event]:
-    """Events with their customers named by key."""
+    """Events with their customers named by key, and who acted by the role and label of the API key."""
     keys = await keys_of(context.pool, (event.customer_id for event in events))
-    return [showing.event(event, customer=keys.get(event.customer_id)) for event in events]
+    actors = await keys_among(context.pool, (event.actor for event in events))
+    return [
+        showing.event(event, customer=keys.get(event.customer_id), actor=actors.get(event.actor)) for event in events
+    ]
 
 
 async def _subscription_id(context: Context, name: str | None) -> str | None:

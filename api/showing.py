@@ -22,6 +22,7 @@ from domain.order import Order, Step
 from domain.quote import Approval, Quote, QuoteLine
 from domain.subscription import Item, Subscription, SubscriptionState
 from domain.waiting import Party, Waiting
+from store.access import ApiKey
 
 Shown = dict[str, Any]
 T = TypeVar("T")
@@ -181,8 +182,8 @@ def answer(said: Answer) -> shown.Entitlement:
     }
 
 
-def event(happened: AuditEvent, *, customer: str | None) -> shown.Event:
-    """One line of the audit trail."""
+def event(happened: AuditEvent, *, customer: str | None, actor: ApiKey | None) -> shown.Event:
+    """One line of the audit trail; `actor` is the API key that acted, None for what time did."""
     return {
         "at": instant(happened.at),
         "type": happened.type,
@@ -191,7 +192,12 @@ def event(happened: AuditEvent, *, customer: str | None) -> shown.Event:
         "customer": customer,
         "subscription": happened.subscription_id,
         "actor": happened.actor,
+        "actor_role": actor.role if actor else None,
+        "actor_label": actor.label if actor else None,
+        "reason": happened.data.get("reason"),
         "data": dict(happened.data),
+        "before": {name: was for name, (was, _) in happened.changes.items()},
+        "after": {name: now for name, (_, now) in happened.changes.items()},
     }
 
 

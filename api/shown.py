@@ -206,7 +206,12 @@ class Event(TypedDict):
     customer: str | None
     subscription: str | None
     actor: str
+    actor_role: Role | None
+    actor_label: str | None
+    reason: str | None
     data: dict[str, str]
+    before: Annotated[dict[str, str | None], Field(description="The fields that changed, as they were.")]
+    after: Annotated[dict[str, str | None], Field(description="The fields that changed, as they were then.")]
 
 
 class Rejected(TypedDict):
@@ -264,6 +269,8 @@ class ApiKey(TypedDict):
     approver: list[str]
     label: str
     created_at: Instant
+    expires_at: Instant | None
+    last_used_at: Annotated[Instant | None, Field(description="At most an hour behind.")]
     revoked_at: Instant | None
 
 

@@ -8,9 +8,9 @@ No workflow is asked: usage is taken while Temporal is down.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Annotated, cast
 
-from fastapi import Request, Response
+from fastapi import Query, Request, Response
 
 from api import showing, shown
 from api.access import Calling
@@ -20,6 +20,7 @@ from api.cloud_events import CloudEvent, counted_problem, read_event
 from api.context import Context, Doors
 from api.docs import says
 from api.endpoint import router
+from api.metrics import USAGE
 from api.reading import invalid
 from api.showing import Shown
 from domain.errors import FieldError, InFuture, Refused, TooOld, UnknownCustomer
@@ -104,15 +105,25 @@ async def take_usage(request: Request, context: Doors, call: Calling) -> Respons
     batch = await _sorted_out(context, events, call)
     new = await record(context.pool, batch.fit, call.at)
     await note(context.pool, batch.refusals, call.at)
-    return answer(batch.shown(new), 202)
+    taken = batch.shown(new)
+    USAGE.labels("accepted").inc(taken["accepted"])
+    USAGE.labels("duplicate").inc(taken["duplicates"])
+    USAGE.labels("rejected").inc(len(taken["rejected"]))
+    return answer(taken, 202)
 
 
 @routes.get(
     "/v1/usage/refused", responses=says(shown.Page[shown.RefusedUsage], {"data": [_REFUSED], "next_cursor": None})
 )
-async def get_refused_usage(context: Doors, asked: Paged, code: str | None = None) -> Response:
+async def get_refused_usage(
+    context: Doors,
+    asked: Paged,
+    code: str | None = None,
+    subject: Annotated[str | None, Query(description="As it was sent.")] = None,
+    type: Annotated[str | None, Query(description="The type of the events.")] = None,
+) -> Response:
     """What was sent and could not be counted, by subject, type and reason: mend the cause, and send it again."""
-    page = await list_refused_usage(context.engine, asked, code=code)
+    page = await list_refused_usage(context.engine, asked, code=code, subject=subject, type=type)
     return answer(showing.page(map(_refused, page.data), page.next_cursor))
 
 

@@ -8,6 +8,7 @@ dead one changes nothing.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -23,6 +24,7 @@ from store.columns import one_of, reference, sequence
 from store.connections import Fetches
 
 KEPT_FOR = timedelta(days=30)
+NOTED_EVERY = timedelta(hours=1)
 # By it a secret is known for one of ours wherever it turns up.
 PREFIX = "prn_"
 
@@ -56,6 +58,8 @@ class ApiKeyRow(SQLModel, table=True):
     created_at: datetime
     revoked_at: datetime | None
     seq: int = sequence()
+    expires_at: datetime | None
+    last_used_at: datetime | None
 
 
 class IdempotencyKeyRow(SQLModel, table=True):
@@ -76,7 +80,10 @@ class IdempotencyKeyRow(SQLModel, table=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """Who may call. A customer's key is bound to `customer_id`; `approvers` are the names it may decide quotes in."""
+    """Who may call. A customer's key is bound to `customer_id`; `approvers` are the names it may decide quotes in.
+
+    Nobody calls with it from `expires_at` on. `last_used_at` is coarse: at most an hour behind.
+    """
 
     id: str
     role: Role
@@ -85,6 +92,8 @@ class ApiKey:
     approvers: tuple[str, ...] = ()
     label: str = ""
     revoked_at: datetime | None = None
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,12 +134,17 @@ class Conflict:
 
 
 _CREATE = """
-    INSERT INTO api_keys (id, secret_hash, role, customer_id, approvers, label, created_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING id
+    INSERT INTO api_keys (id, secret_hash, role, customer_id, approvers, label, created_at, expires_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING id
 """
-_KEY = "id, role, customer_id, approvers, label, created_at, revoked_at"
+_KEY = "id, role, customer_id, approvers, label, created_at, revoked_at, expires_at, last_used_at"
 _BY_HASH = f"SELECT {_KEY} FROM api_keys WHERE secret_hash = $1 AND revoked_at IS NULL"  # noqa: S608
+_BY_ID = f"SELECT {_KEY} FROM api_keys WHERE id = $1"  # noqa: S608
+_AMONG = f"SELECT {_KEY} FROM api_keys WHERE id = ANY($1::text[])"  # noqa: S608
 _REVOKE = "UPDATE api_keys SET revoked_at = coalesce(revoked_at, $2) WHERE id = $1 RETURNING id"
+# It never lasts longer than it was to last.
+_EXPIRE = "UPDATE api_keys SET expires_at = least(expires_at, $2) WHERE id = $1 RETURNING id"
+_USED = "UPDATE api_keys SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at <= $3)"
 _BEGIN = """
     INSERT INTO idempotency_keys AS known (api_key_id, path, key, body_hash, begun_at, done)
     VALUES ($1, $2, $3, $4, $5, false)
@@ -162,13 +176,39 @@ def hash_of(secret: str) -> str:
 
 async def create_key(pool: Fetches, key: ApiKey, secret: str) -> bool:
     """Record `key`. False when its id or its secret is known, be it a revoked one's: then nothing changes."""
-    arguments = (key.id, hash_of(secret), key.role, key.customer_id, list(key.approvers), key.label, key.created_at)
-    return bool(await pool.fetch(_CREATE, *arguments))
+    what = (key.role, key.customer_id, list(key.approvers), key.label, key.created_at, key.expires_at)
+    return bool(await pool.fetch(_CREATE, key.id, hash_of(secret), *what))
 
 
-async def find_key(pool: Fetches, secret: str) -> ApiKey | None:
-    """Whose secret it is; None for a revoked or unknown one."""
-    return next((_key(row) for row in await pool.fetch(_BY_HASH, hash_of(secret))), None)
+async def find_key(pool: Fetches, secret: str, at: datetime | None = None) -> ApiKey | None:
+    """Whose secret it is; None for an unknown or revoked one, and with `at` for one that has expired by then."""
+    found = next((_key(row) for row in await pool.fetch(_BY_HASH, hash_of(secret))), None)
+    return None if found and at and found.expires_at and found.expires_at <= at else found
+
+
+async def key_named(pool: Fetches, key_id: str) -> ApiKey:
+    """The key of that id, whatever became of it. Raises NotFound."""
+    for row in await pool.fetch(_BY_ID, key_id):
+        return _key(row)
+    raise NotFound(f"no API key {key_id}")
+
+
+async def keys_among(pool: Fetches, ids: Iterable[str]) -> dict[str, ApiKey]:
+    """Those of `ids` that are keys, by id; one statement."""
+    found = [_key(row) for row in await pool.fetch(_AMONG, sorted(set(ids)))]
+    return {key.id: key for key in found}
+
+
+async def used(pool: Fetches, key: ApiKey, at: datetime) -> None:
+    """Note that `key` calls `at`; written once an hour, however often it calls."""
+    if key.last_used_at is None or key.last_used_at <= at - NOTED_EVERY:
+        await pool.fetch(_USED, key.id, at, at - NOTED_EVERY)
+
+
+async def expire_key(pool: Fetches, key_id: str, at: datetime) -> None:
+    """Nobody calls with it from `at` on, or earlier where it was to end earlier. Raises NotFound."""
+    if not await pool.fetch(_EXPIRE, key_id, at):
+        raise NotFound(f"no API key {key_id}")
 
 
 async def revoke_key(pool: Fetches, key_id: str, at: datetime) -> None:
@@ -229,4 +269,6 @@ def _key(row: Record) -> ApiKey:
         approvers=tuple(row["approvers"]),
         label=row["label"],
         revoked_at=row["revoked_at"],
+        expires_at=row["expires_at"],
+        last_used_at=row["last_used_at"],
     )

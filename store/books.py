@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from store.audit import PostgresAudit
 from store.catalog import PostgresCatalog
+from store.changes import Changes
 from store.collections import PostgresCollections
 from store.customers import PostgresCustomers
 from store.entitlements import PostgresEntitlements
@@ -23,18 +24,19 @@ class PostgresBooks:
     """All books over one connection; whoever made them ends the transaction."""
 
     def __init__(self, connection: AsyncConnection) -> None:
-        self.customers = PostgresCustomers(connection)
+        changes = Changes()
+        self.customers = PostgresCustomers(connection, changes)
         self.catalog = PostgresCatalog(connection)
-        self.quotes = PostgresQuotes(connection)
-        self.orders = PostgresOrders(connection)
-        self.subscriptions = PostgresSubscriptions(connection)
+        self.quotes = PostgresQuotes(connection, changes)
+        self.orders = PostgresOrders(connection, changes)
+        self.subscriptions = PostgresSubscriptions(connection, changes)
         self.entitlements = PostgresEntitlements(connection)
         self.usage = PostgresUsage(connection)
-        self.invoices = PostgresInvoices(connection)
+        self.invoices = PostgresInvoices(connection, changes)
         self.payments = PostgresPayments(connection)
-        self.collections = PostgresCollections(connection)
+        self.collections = PostgresCollections(connection, changes)
         self.ledger = PostgresLedger(connection)
-        self.audit = PostgresAudit(connection)
+        self.audit = PostgresAudit(connection, changes)
 
 
 def open_books(engine: AsyncEngine) -> Callable[[], AbstractAsyncContextManager[PostgresBooks]]:
@@ -43,6 +45,8 @@ def open_books(engine: AsyncEngine) -> Callable[[], AbstractAsyncContextManager[
     @asynccontextmanager
     async def opened() -> AsyncGenerator[PostgresBooks]:
         async with engine.begin() as connection:
-            yield PostgresBooks(connection)
+            books = PostgresBooks(connection)
+            yield books
+            await books.audit.flush()
 
     return opened

@@ -9,6 +9,7 @@ from sqlmodel import Field, SQLModel
 
 from domain.dunning import CLOSED_STATES, Collection, CollectionState
 from domain.errors import NotFound
+from store.changes import Changes
 from store.columns import document, minor, one_of, parameter, reference, sequence, table_of, where_set
 from store.invoice_rows import InvoiceRow
 from store.keyed import upsert, waits
@@ -60,8 +61,9 @@ _OPEN = (
 class PostgresCollections:
     """The book of collections. The caller owns the transaction."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, changes: Changes) -> None:
         self._connection = connection
+        self._changes = changes
 
     async def get(self, invoice: str) -> Collection:
         """By invoice id or number. Raises NotFound."""
@@ -74,15 +76,20 @@ class PostgresCollections:
     async def put(self, collection: Collection) -> None:
         """Insert or replace by invoice id."""
         await self._connection.execute(_PUT, _columns(collection))
+        self._changes.wrote("collection", collection.invoice_id, collection)
 
     async def open_of(self, customer_id: str) -> tuple[Collection, ...]:
         """The customer's open collections, oldest first, held until the transaction ends."""
-        return tuple((await self._connection.execute(_OPEN, {"customer_id": customer_id})).scalars())
+        found = tuple((await self._connection.execute(_OPEN, {"customer_id": customer_id})).scalars())
+        for collection in found:
+            self._changes.read("collection", collection.invoice_id, collection)
+        return found
 
     async def _one(self, statement: "Select[Any]", invoice: str) -> Collection:
         found = (await self._connection.execute(statement, {"name": invoice})).scalar_one_or_none()
         if found is None:
             raise NotFound(f"no collection of invoice {invoice}")
+        self._changes.read("collection", found.invoice_id, found)
         return cast("Collection", found)
 
 

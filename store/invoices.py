@@ -15,6 +15,7 @@ from domain.errors import InvalidState, NotFound
 from domain.invoice import Invoice, InvoiceState
 from domain.measure import BilledUsage
 from store import billed as billed_usage
+from store.changes import Changes
 from store.columns import parameter
 from store.invoice_rows import HEADERS, LINES, WITH_LINES, header_columns, invoices_of, line_columns
 from store.keyed import taken
@@ -50,8 +51,9 @@ _COUNT = text("""
 class PostgresInvoices:
     """The book of invoices. The caller owns the transaction."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, changes: Changes) -> None:
         self._connection = connection
+        self._changes = changes
         self._known: dict[str, Invoice | None] = {}
 
     async def find(self, invoice_id: str) -> Invoice | None:
@@ -81,6 +83,7 @@ class PostgresInvoices:
         else:
             await self._move(was, invoice)
         self._known[invoice.id] = invoice
+        self._changes.wrote("invoice", invoice.id, invoice)
 
     async def next_number(self, entity: Entity, year: int) -> str:
         """The next number of the entity's prefix in `year`, gapless: whoever asks next waits until this transaction ends."""
@@ -132,6 +135,7 @@ class PostgresInvoices:
         if invoice is None:
             raise NotFound(f"no invoice {name}")
         self._known[invoice.id] = invoice
+        self._changes.read("invoice", invoice.id, invoice)
         return invoice
 
     async def _read(self, statement: "Select[Any]", name: str) -> Invoice | None:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import AlreadyExists, NotFound
 from domain.waiting import Waiting
+from store.changes import Changes
 from store.columns import parameter
 
 
@@ -43,8 +44,9 @@ class KeyedBook(Generic[V]):
 
     statements: Statements
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, changes: Changes) -> None:
         self._connection = connection
+        self._changes = changes
 
     async def get(self, name: str) -> V:
         """By id or key. Raises NotFound."""
@@ -58,11 +60,13 @@ class KeyedBook(Generic[V]):
         """Insert or replace by id. Raises AlreadyExists when another has its key; the transaction is lost then."""
         async with taken(f"{self.statements.noun} {value.id}: its key is taken"):
             await self._connection.execute(self.statements.put, self._columns(value))
+        self._changes.wrote(self.statements.noun, value.id, value)
 
     async def _one(self, statement: "Select[Any]", name: str) -> V:
         found = (await self._connection.execute(statement, {"name": name})).scalar_one_or_none()
         if found is None:
             raise NotFound(f"no {self.statements.noun} {name}")
+        self._changes.read(self.statements.noun, found.id, found)
         return cast("V", found)
 
     def _columns(self, value: V) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from domain.order import Order
 from domain.payment import Payment
 from domain.quote import Quote
 from domain.subscription import Subscription
+from domain.waiting import OVERDUE_AFTER
 from store.access import ApiKey, ApiKeyRow, Role
 from store.audit import AuditEventRow
 from store.collections import CollectionRow
@@ -46,14 +47,29 @@ _API_KEYS, _REFUSED = table_of(ApiKeyRow), table_of(RefusedUsageRow)
 _CUSTOMERS, _QUOTES, _ORDERS = table_of(CustomerRow), table_of(QuoteRow), table_of(OrderRow)
 _SUBSCRIPTIONS, _COLLECTIONS, _PAYMENTS = table_of(SubscriptionRow), table_of(CollectionRow), table_of(PaymentRow)
 _ENTRIES, _EVENTS, _SUSPENSIONS = table_of(LedgerEntryRow), table_of(AuditEventRow), table_of(SuspensionRow)
+# When a row came about, by which a list is narrowed to a span of time.
+_CAME_ABOUT = {
+    _API_KEYS: _API_KEYS.c.created_at,
+    _REFUSED: _REFUSED.c.last_at,
+    _CUSTOMERS: _CUSTOMERS.c.created_at,
+    _QUOTES: _QUOTES.c.created_at,
+    _ORDERS: _ORDERS.c.accepted_at,
+    _SUBSCRIPTIONS: _SUBSCRIPTIONS.c.activated_at,
+    HEADERS: HEADERS.c.issued_at,
+    _COLLECTIONS: _COLLECTIONS.c.issued_at,
+    _ENTRIES: _ENTRIES.c.at,
+    _EVENTS: _EVENTS.c.at,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which page: at most `limit` rows (200 are the most), those that follow `cursor`."""
+    """Which page: at most `limit` rows (200 are the most), those that follow `cursor`, of `[since, until)` (UTC)."""
 
     limit: int = 50
     cursor: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +101,11 @@ class LedgerEntry:
     amount: Money
 
 
-async def list_api_keys(engine: AsyncEngine, asked: Asked) -> Page[ApiKey]:
+async def list_api_keys(
+    engine: AsyncEngine, asked: Asked, *, customer: str | None = None, role: str | None = None
+) -> Page[ApiKey]:
     """All keys, revoked ones too; never a secret, nor what is kept of it."""
-    return await _rows(engine, _API_KEYS, asked, (), _api_key)
+    return await _rows(engine, _API_KEYS, asked, (_of(_API_KEYS, customer), _is(_API_KEYS.c.role, role)), _api_key)
 
 
 async def list_customers(engine: AsyncEngine, asked: Asked) -> Page[Customer]:
@@ -199,6 +217,7 @@ async def list_events(
     subject: str | None = None,
     subscription_id: str | None = None,
     type: str | None = None,
+    actor: str | None = None,
     nouns: Iterable[str] | None = None,
 ) -> Page[AuditEvent]:
     """What happened. `type` is a whole type ("invoice.issued") or a noun with its dot ("invoice."); only of `nouns`."""
@@ -207,15 +226,19 @@ async def list_events(
         _of(_EVENTS, customer),
         _is(_EVENTS.c.subject, subject),
         _is(_EVENTS.c.subscription_id, subscription_id),
+        _is(_EVENTS.c.actor, actor),
         kind if type and type.endswith(".") else _is(_EVENTS.c.type, type),
         None if nouns is None else func.split_part(_EVENTS.c.type, ".", 1).in_(sorted(nouns)),
     )
     return await _rows(engine, _EVENTS, asked, conditions, _event)
 
 
-async def list_refused_usage(engine: AsyncEngine, asked: Asked, *, code: str | None = None) -> Page[RefusedUsage]:
-    """What could not be counted, and why."""
-    return await _rows(engine, _REFUSED, asked, (_is(_REFUSED.c.code, code),), _refused)
+async def list_refused_usage(
+    engine: AsyncEngine, asked: Asked, *, code: str | None = None, subject: str | None = None, type: str | None = None
+) -> Page[RefusedUsage]:
+    """What could not be counted, and why. `subject` is as it was sent."""
+    conditions = (_is(_REFUSED.c.code, code), _is(_REFUSED.c.subject, subject), _is(_REFUSED.c.type, type))
+    return await _rows(engine, _REFUSED, asked, conditions, _refused)
 
 
 def _named(table: Table, name: str) -> Condition:
@@ -237,8 +260,8 @@ def _open() -> Condition:
 
 
 def _stuck(at: datetime) -> Condition:
-    acts, until = _COLLECTIONS.c.next_action_at, _COLLECTIONS.c.waiting_until
-    return and_(_open(), or_(_COLLECTIONS.c.state == "stuck", acts.is_(None), acts < at, until < at))
+    acts, until, overdue = _COLLECTIONS.c.next_action_at, _COLLECTIONS.c.waiting_until, at - OVERDUE_AFTER
+    return and_(_open(), or_(_COLLECTIONS.c.state == "stuck", acts.is_(None), acts < overdue, until < overdue))
 
 
 def _page(
@@ -248,6 +271,10 @@ def _page(
     if not 1 <= asked.limit <= LARGEST_PAGE:
         raise InvalidInput(f"limit is {asked.limit}: 1 to {LARGEST_PAGE} are possible")
     wanted = [condition for condition in conditions if condition is not None]
+    if asked.since is not None:
+        wanted.append(_CAME_ABOUT[table] >= asked.since)
+    if asked.until is not None:
+        wanted.append(_CAME_ABOUT[table] < asked.until)
     if asked.cursor is not None:
         wanted.append(table.c.seq < _place(asked.cursor))
     return statement.where(*wanted).order_by(table.c.seq.desc()).limit(asked.limit + 1)
@@ -298,6 +325,8 @@ def _api_key(row: "Row[Any]") -> ApiKey:
         approvers=tuple(row.approvers),
         label=row.label,
         revoked_at=row.revoked_at,
+        expires_at=row.expires_at,
+        last_used_at=row.last_used_at,
     )
 
 
@@ -322,6 +351,7 @@ def _event(row: "Row[Any]") -> AuditEvent:
         subscription_id=row.subscription_id,
         data=row.data,
         actor=row.actor,
+        changes=row.changes,
     )
 
 
