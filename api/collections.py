@@ -72,7 +72,7 @@ async def get_collection(invoice: str, context: Doors) -> Response:
 
 
 async def _shown(context: Context, found: tuple[Collected, ...]) -> list[shown_money.Collection]:
-    of = [one.collection for one in found]
+    of, now = [one.collection for one in found], context.clock.now()
     keys = await keys_of(context.pool, (id_ for one in of for id_ in (one.customer_id, one.subscription_id)))
     return [
         showing_money.collection(
@@ -81,6 +81,7 @@ async def _shown(context: Context, found: tuple[Collected, ...]) -> list[shown_m
             customer=keys[one.collection.customer_id],
             subscription=keys[one.collection.subscription_id],
             attempts=one.attempts,
+            at=now,
         )
         for one in found
     ]

@@ -1,12 +1,13 @@
 """Showing money: invoices, payments, collections and the ledger as the JSON of contract sections 6 and 7. Pure."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from api import shown_money
 from api.showing import exact, instant, period, waiting
 from domain.catalog import Entity
 from domain.customer import Buyer
-from domain.dunning import Collection
+from domain.dunning import Collection, StuckReason
 from domain.invoice import Invoice, LineItem
 from domain.money import price_text
 from domain.payment import Payment
@@ -59,12 +60,14 @@ def payment(attempt: Payment, *, invoice: str) -> shown_money.Payment:
 
 
 def collection(
-    collected: Collection, *, invoice: str, customer: str, subscription: str, attempts: Iterable[Payment]
+    collected: Collection, *, invoice: str, customer: str, subscription: str, attempts: Iterable[Payment], at: datetime
 ) -> shown_money.Collection:
     """How an invoice with money due is collected: where it stands, what was tried, and what is still to be tried.
 
-    After a decline that no retry can turn, none is left, whatever the policy still had.
+    After a decline that no retry can turn, none is left, whatever the policy still had. What is overdue at `at` is our
+    own fault: a process that fails, or that nobody runs.
     """
+    overdue = collected.waiting is not None and collected.waiting.is_overdue(at)
     return {
         "invoice": invoice,
         "invoice_id": collected.invoice_id,
@@ -75,7 +78,7 @@ def collection(
         "issued_at": instant(collected.issued_at),
         "due_at": instant(collected.due_at),
         "state": collected.state,
-        "stuck_reason": collected.stuck_reason,
+        "stuck_reason": collected.stuck_reason or (StuckReason.PROCESS_FAILING if overdue else None),
         "cause": collected.cause,
         "last_decline": collected.last_decline,
         "suspended": collected.suspended,

@@ -1,8 +1,11 @@
 """Waiting: whose move it is. Everything that is open says so, and when it will act by itself (contract section 7)."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
+
+# Work that is done by itself is done within seconds. What is later than this: nobody is at work, or it keeps failing.
+OVERDUE_AFTER = timedelta(minutes=5)
 
 
 class Party(StrEnum):
@@ -25,3 +28,7 @@ class Waiting:
     until: datetime | None = None
     next_action: str | None = None
     next_action_at: datetime | None = None
+
+    def is_overdue(self, at: datetime) -> bool:
+        """Whether time should have acted long before `at` (UTC) and has not."""
+        return self.next_action_at is not None and self.next_action_at < at - OVERDUE_AFTER
