@@ -9,7 +9,7 @@ from temporalio import activity
 from activities.ports import Books, Lifecycles, OpenBooks
 from domain.audit import AuditEvent
 from domain.deal import ordered
-from domain.errors import AlreadyExists, NotFound
+from domain.errors import AlreadyExists, Changed, NotFound
 from domain.offer import OfferedLine, offered
 from domain.quote import VALID_FOR, Quote, QuoteState
 
@@ -31,6 +31,7 @@ class Offer:
     valid_for: timedelta = VALID_FOR
     actor: str = "perennial"
     cause: str = ""
+    known_at: datetime | None = None
 
 
 class Move(StrEnum):
@@ -56,6 +57,7 @@ class MoveQuote:
     approver: str = ""
     actor: str = "perennial"
     cause: str = ""
+    known_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,7 @@ class AcceptQuote:
     accepted_by: str
     at: datetime
     actor: str = "perennial"
+    known_at: datetime | None = None
 
 
 class QuotingActivities:
@@ -104,6 +107,7 @@ class QuotingActivities:
         async with self._open_books() as books:
             was = await books.quotes.lock(command.quote_id)
             known = command.cause in was.moved_by
+            _require_version(was, None if known else command.known_at)
             quote = was if known else was.revised(await _offered(books, command), command.at)
             if quote != was:
                 quote = _caused(quote, command.cause) if command.cause else quote
@@ -120,7 +124,9 @@ class QuotingActivities:
         async with self._open_books() as books:
             was = await books.quotes.lock(command.quote_id)
             cause = command.cause or f"{command.move}/{command.approver}/{command.at.isoformat()}"
-            quote = was if cause in was.moved_by else _moved(was, command)
+            known = cause in was.moved_by
+            _require_version(was, None if known else command.known_at)
+            quote = was if known else _moved(was, command)
             if quote != was:
                 quote = _caused(quote, cause)
                 await books.quotes.put(quote)
@@ -136,6 +142,7 @@ class QuotingActivities:
         async with self._open_books() as books:
             quote = await books.quotes.lock(command.quote_id)
             if quote.state is not QuoteState.ACCEPTED:
+                _require_version(quote, command.known_at)
                 order = ordered(quote, command.at)
                 quote = quote.accepted(by=command.accepted_by, at=command.at, order_id=order.id)
                 await books.quotes.put(quote)
@@ -169,6 +176,12 @@ _PAST = {
     Move.WITHDRAW: "withdrawn",
     Move.EXPIRE: "expired",
 }
+
+
+def _require_version(quote: Quote, known_at: datetime | None) -> None:
+    """Raises Changed unless it last changed at `known_at`; None: whatever it is."""
+    if known_at is not None and quote.version_at != known_at:
+        raise Changed(f"quote {quote.key} has changed since it was read")
 
 
 def _caused(quote: Quote, cause: str) -> Quote:

@@ -3,15 +3,16 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Annotated, TypeVar
 
-from fastapi import Depends, Query, Response
+from fastapi import Depends, Header, Query, Response
 from pydantic_core import to_json
 
 from api.bodies import instant
 from api.reading import invalid
 from api.shapes import duration
-from domain.errors import FieldError, InvalidInput
+from domain.errors import Changed, FieldError, InvalidInput
 from store.lists import LARGEST_PAGE, Asked
 
 V = TypeVar("V")
@@ -76,6 +77,34 @@ async def _wait(
 
 
 Wait = Annotated[timedelta, Depends(_wait)]
+
+
+def etag_of(body: bytes) -> str:
+    """The version of what is read: it changes with anything that is shown."""
+    return f'"{sha256(body).hexdigest()[:32]}"'
+
+
+def among_etags(given: str, etag: str) -> bool:
+    """Whether an `If-Match` or `If-None-Match` names `etag`, or any version."""
+    named = {one.strip().removeprefix("W/") for one in given.split(",")}
+    return bool(named & {"*", etag})
+
+
+async def _if_match(
+    if_match: Annotated[
+        str | None, Header(alias="If-Match", description="The `ETag` that was read: 412 if it has changed since.")
+    ] = None,
+) -> str | None:
+    return if_match
+
+
+IfMatch = Annotated[str | None, Depends(_if_match)]
+
+
+def expect(if_match: str | None, shown: Mapping[str, object]) -> None:
+    """Raises Changed unless `shown`, the thing as it is read now, is the version that the caller knows."""
+    if if_match is not None and not among_etags(if_match, etag_of(to_json(shown))):
+        raise Changed("it has changed since you read it: read it again, and decide anew")
 
 
 async def settled(

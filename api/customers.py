@@ -11,13 +11,13 @@ from pydantic import StringConstraints
 
 from api import showing, shown
 from api.access import Call, Calling
-from api.answers import Paged, Wait, answer, settled
+from api.answers import IfMatch, Paged, answer, expect, settled
 from api.bodies import Body, Json, read_json
 from api.context import Context, Doors
 from api.docs import says
 from api.endpoint import router
 from api.keys import key_errors
-from api.previews import Foreseen, Previewing, previewed
+from api.previews import Foreseen, Verbal, previewed
 from api.reading import invalid
 from api.sending import Start, run_through
 from domain.audit import AuditEvent
@@ -119,7 +119,7 @@ async def get_customer(id: str, context: Doors, call: Calling) -> Response:
     openapi_extra=_DETAILS.docs,
     responses=says(shown.Customer, _EXAMPLE, codes="not_found invalid_input"),
 )
-async def change_customer(id: str, request: Request, context: Doors, call: Calling) -> Response:
+async def change_customer(id: str, request: Request, context: Doors, call: Calling, if_match: IfMatch) -> Response:
     """Change what is given; the rest stays. What was sold keeps the zone in which it was sold."""
     given = read_json(await request.body())
     if not isinstance(given, dict):
@@ -127,6 +127,7 @@ async def change_customer(id: str, request: Request, context: Doors, call: Calli
     policies = await _policies(context)
     async with context.open_books() as books:
         was = await books.customers.lock(id)
+        expect(if_match, showing.customer(was))
         editable = {name: getattr(was, name) for name in Details.__dataclass_fields__}
         details = _DETAILS.read({**editable, "address": list(was.address), **cast(Json, given)})
         _refuse(_wrong(details, policies))
@@ -142,17 +143,16 @@ async def change_customer(id: str, request: Request, context: Doors, call: Calli
     openapi_extra=_METHOD.docs,
     responses=says(shown.Customer, _EXAMPLE, codes="not_found invalid_input"),
 )
-async def use_payment_method(
-    id: str, request: Request, context: Doors, call: Calling, wait: Wait, preview: Previewing
-) -> Response:
+async def use_payment_method(id: str, request: Request, context: Doors, call: Calling, verb: Verbal) -> Response:
     """Charge the customer on this method from now on; collections that wait for one go on at once."""
     method = await _METHOD(request)
     customer = await named(context, call, id)
-    if preview:
+    expect(verb.if_match, showing.customer(customer))
+    if verb.preview:
         return await previewed(lambda: _method_foreseen(context, call, customer, method.use), _no_other)
     customer, done = await _with_method(context, call, customer, method.use)
-    if done and wait:
-        await settled(lambda: _charges_due(context, customer), lambda due: due == 0, within=wait)
+    if done and verb.wait:
+        await settled(lambda: _charges_due(context, customer), lambda due: due == 0, within=verb.wait)
     return answer(showing.customer(customer), 200 if done else 202)
 
 

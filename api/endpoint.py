@@ -14,6 +14,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from api.access import Call, allow, identified, token_of
+from api.answers import Answer, among_etags, etag_of
 from api.bodies import unstorable
 from api.context import context_of
 from api.idempotency import key_of, once
@@ -47,10 +48,22 @@ class Endpoint(APIRoute):
             call = Call(key=key, token=token, at=context.clock.now())
             request.state.call = call
             if idempotency_key is None:
-                return await inner(request)
+                return versioned(request, await inner(request))
             return await once(request, call, context, idempotency_key, lambda: inner(request))
 
         return handle
+
+
+def versioned(request: Request, response: Response) -> Response:
+    """What is read of one thing says its version; whoever has that is told so, without the body."""
+    if request.method != "GET" or not request.path_params or not isinstance(response, Answer):
+        return response
+    etag = etag_of(bytes(response.body))
+    known = request.headers.get("if-none-match")
+    if known is not None and among_etags(known, etag):
+        return Response(status_code=304, headers={"etag": etag})
+    response.headers["etag"] = etag
+    return response
 
 
 def router(tag: str) -> APIRouter:

@@ -10,14 +10,14 @@ from pydantic import StringConstraints
 
 from api import showing, shown
 from api.access import Call, Calling
-from api.answers import Paged, Wait, answer, settled
+from api.answers import Paged, answer, expect, settled
 from api.bodies import Body
 from api.context import Context, Doors
 from api.customers import whose
 from api.docs import says
 from api.endpoint import router
 from api.order_previews import order_previewed
-from api.previews import Previewing
+from api.previews import Verb, Verbal
 from api.sending import NotRunning, Start, send
 from domain.order import Order, OrderState
 from store.lists import list_orders
@@ -80,22 +80,21 @@ async def get_order(id: str, context: Doors, call: Calling) -> Response:
     openapi_extra=_NOTHING.docs,
     responses=says(shown.Order, _EXAMPLE, codes="not_found invalid_state"),
 )
-async def retry_order(
-    id: str, request: Request, context: Doors, call: Calling, wait: Wait, preview: Previewing
-) -> Response:
+async def retry_order(id: str, request: Request, context: Doors, call: Calling, verb: Verbal) -> Response:
     """Ask a target that could not be asked again, now."""
     await _NOTHING(request)
     order = await _named(context, call, id)
-    if preview:
+    await _expect(context, call, order, verb)
+    if verb.preview:
         return await order_previewed(context, call, order, order.retried, ())
     if call.token in order.moved_by:
-        return await followed(context, order.id, wait, status=202)
+        return await followed(context, order.id, verb.wait, status=202)
     order.retried()
     command = OrderAt(order_id=order.id, at=call.at, cause=call.token)
     start = _restart(context, order)
     to = names.order_workflow(order.id)
     order = await send(context, OrderWorkflow.retry, command, to=to, token=call.token, answer=Order, start=start)
-    return await followed(context, order.id, wait, status=202)
+    return await followed(context, order.id, verb.wait, status=202)
 
 
 @routes.post(
@@ -103,11 +102,9 @@ async def retry_order(
     openapi_extra=_REPORT.docs,
     responses=says(shown.Order, _EXAMPLE, codes="not_found invalid_state"),
 )
-async def complete_step(
-    id: str, step: str, request: Request, context: Doors, call: Calling, wait: Wait, preview: Previewing
-) -> Response:
+async def complete_step(id: str, step: str, request: Request, context: Doors, call: Calling, verb: Verbal) -> Response:
     """A target reports that a step is done. The same report again changes nothing."""
-    return await _called_back(context, call, id, step, await _REPORT(request), wait, done=True, preview=preview)
+    return await _called_back(context, call, id, step, await _REPORT(request), verb, done=True)
 
 
 @routes.post(
@@ -115,11 +112,9 @@ async def complete_step(
     openapi_extra=_REPORT.docs,
     responses=says(shown.Order, _EXAMPLE, codes="not_found invalid_state"),
 )
-async def fail_step(
-    id: str, step: str, request: Request, context: Doors, call: Calling, wait: Wait, preview: Previewing
-) -> Response:
+async def fail_step(id: str, step: str, request: Request, context: Doors, call: Calling, verb: Verbal) -> Response:
     """A target reports that it will never do a step: all that was done is taken back."""
-    return await _called_back(context, call, id, step, await _REPORT(request), wait, done=False, preview=preview)
+    return await _called_back(context, call, id, step, await _REPORT(request), verb, done=False)
 
 
 async def followed(context: Context, name: str, wait: timedelta, *, status: int = 200) -> Response:
@@ -133,13 +128,21 @@ async def followed(context: Context, name: str, wait: timedelta, *, status: int 
     return await _shown(context, order, status)
 
 
+async def _expect(context: Context, call: Call, order: Order, verb: Verb) -> None:
+    """Raises Changed where the order is not what the caller has read; not for what we have done ourselves."""
+    if verb.if_match is not None and call.token not in order.moved_by:
+        keys = await keys_of(context.pool, [order.customer_id])
+        expect(verb.if_match, showing.order(order, customer=keys[order.customer_id]))
+
+
 async def _called_back(
-    context: Context, call: Call, name: str, step: str, report: Report, wait: timedelta, *, done: bool, preview: bool
+    context: Context, call: Call, name: str, step: str, report: Report, verb: Verb, *, done: bool
 ) -> Response:
     order = await _named(context, call, name)
     # Where the record alone decides, nobody is asked; NotFound for a step that is none.
     order.step(step)
-    if preview:
+    await _expect(context, call, order, verb)
+    if verb.preview:
         heard = partial(order.called_back, step, done=done, at=call.at, detail=report.detail)
         return await order_previewed(context, call, order, heard, (f"order.step_{'done' if done else 'failed'}",))
     command = CallBack(order_id=order.id, step=step, done=done, at=call.at, detail=report.detail, actor=call.actor)
@@ -155,7 +158,7 @@ async def _called_back(
             )
         else:
             order.called_back(step, done=done, at=call.at, detail=report.detail)
-    return await followed(context, order.id, wait)
+    return await followed(context, order.id, verb.wait)
 
 
 def _restart(context: Context, order: Order) -> Start:

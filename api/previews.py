@@ -7,13 +7,13 @@ What takes others to answer (targets, the payment provider) is taken to answer w
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, cast
 
 from fastapi import Depends, Query
 
 from api import showing, showing_money, shown
-from api.answers import Answer, answer
+from api.answers import Answer, IfMatch, Wait, answer
 from api.context import Context
 from api.showing import Shown
 from domain.customer import Customer
@@ -38,6 +38,22 @@ async def _preview(
 
 
 Previewing = Annotated[bool, Depends(_preview)]
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """How a verb is asked for: how long to wait for what follows, whether only to foresee it, and for which version."""
+
+    wait: timedelta
+    preview: bool
+    if_match: str | None
+
+
+async def _verb(wait: Wait, preview: Previewing, if_match: IfMatch) -> Verb:
+    return Verb(wait, preview, if_match)
+
+
+Verbal = Annotated[Verb, Depends(_verb)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Problems: every error as RFC 9457 problem+json. The only place where a rule of the domain meets an HTTP status.
 
-    InvalidInput ─> 422    NotFound ─> 404    AlreadyExists, Refused ─> 409    Problem, what only HTTP knows ─> its own
+    InvalidInput ─> 422    NotFound ─> 404    Changed ─> 412    AlreadyExists, Refused ─> 409
+    Problem, what only HTTP knows ─> its own
 
 Never a 500 for anything that a caller sent; what is out of reach is a 503.
 """
@@ -17,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from temporalio.service import RPCError, RPCStatusCode
 
-from domain.errors import AlreadyExists, DomainError, FieldError, InvalidInput, NotFound, PricingError, Refused
+from domain.errors import AlreadyExists, Changed, DomainError, FieldError, InvalidInput, NotFound, PricingError, Refused
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -121,6 +122,7 @@ PROBLEMS: tuple[type[Problem], ...] = (
 _STATUS: tuple[tuple[type[DomainError], int], ...] = (
     (InvalidInput, 422),
     (NotFound, 404),
+    (Changed, 412),
     (AlreadyExists, 409),
     (Refused, 409),
 )

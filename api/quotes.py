@@ -1,17 +1,15 @@
 """Quotes: offers, and the decisions on their way to an order."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
-from pydantic import Field, StringConstraints
 
 from api import showing, shown
 from api.access import Call, Calling
-from api.answers import Paged, Wait, answer, pdf
+from api.answers import Paged, Wait, answer, expect, pdf
 from api.bodies import Body
 from api.context import Context, Doors
 from api.customers import named as customer_named
@@ -21,61 +19,22 @@ from api.documents import quote_document
 from api.endpoint import router
 from api.offers import offer_errors
 from api.orders import followed
-from api.previews import Previewing
+from api.previews import Previewing, Verb, Verbal
+from api.quote_bodies import Acceptance, Decision, NewQuote, Nothing, Revision
 from api.quote_previews import acceptance_previewed, move_previewed, offer_previewed
 from api.reading import invalid
 from api.sending import NotRunning, Start, send
 from domain.customer import Customer
 from domain.errors import AlreadyExists, FieldError, InvalidState, NotFound
 from domain.ids import derived_id
-from domain.quote import VALID_FOR, Quote, QuoteState
+from domain.quote import Quote, QuoteState
 from store.access import Role
 from store.lists import list_quotes
 from store.naming import keys_of
 from workflows import names
-from workflows.quote import AcceptQuote, Move, MoveQuote, Offer, OfferedLine, QuoteRun, QuoteWorkflow
+from workflows.quote import AcceptQuote, Move, MoveQuote, Offer, QuoteRun, QuoteWorkflow
 
 routes = router("quotes")
-
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewQuote:
-    """An offer as it is asked for."""
-
-    customer: str
-    lines: tuple[OfferedLine, ...]
-    key: str | None = None
-    valid_for: timedelta = VALID_FOR
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Revision:
-    """The whole new set of lines."""
-
-    lines: tuple[OfferedLine, ...]
-    valid_for: timedelta = VALID_FOR
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """In whose name it is decided; a key that carries one approver's name needs not say it."""
-
-    approver: Annotated[Name | None, Field(alias="as")] = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Acceptance:
-    """Who takes the offer, as they call themselves."""
-
-    accepted_by: Name | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Nothing:
-    """A verb that takes nothing."""
-
 
 _LINES = [{"plan": "all-access", "quantity": 1, "discounts": [{"percent": "10", "periods": 3}]}]
 _EXAMPLE = {"id": "quo_0195…", "key": "q1", "customer": "ada", "state": "draft", "lines": _LINES}
@@ -150,23 +109,19 @@ async def get_quote_pdf(id: str, context: Doors, call: Calling) -> Response:
 @routes.post(
     "/v1/quotes/{id}/submit", openapi_extra=_NOTHING.docs, responses=says(shown.Quote, _EXAMPLE, codes=_REFUSALS)
 )
-async def submit_quote(
-    id: str, request: Request, context: Doors, call: Calling, wait: Wait, preview: Previewing
-) -> Response:
+async def submit_quote(id: str, request: Request, context: Doors, call: Calling, verb: Verbal) -> Response:
     """Hand the quote in for decision; approved at once when it needs none."""
     await _NOTHING(request)
-    return await _moved(context, call, id, Move.SUBMIT, lambda quote: quote.submitted(call.at), preview=preview)
+    return await _moved(context, call, id, Move.SUBMIT, lambda quote: quote.submitted(call.at), verb=verb)
 
 
 @routes.post(
     "/v1/quotes/{id}/withdraw", openapi_extra=_NOTHING.docs, responses=says(shown.Quote, _EXAMPLE, codes=_REFUSALS)
 )
-async def withdraw_quote(
-    id: str, request: Request, context: Doors, call: Calling, wait: Wait, preview: Previewing
-) -> Response:
+async def withdraw_quote(id: str, request: Request, context: Doors, call: Calling, verb: Verbal) -> Response:
     """Take the offer back."""
     await _NOTHING(request)
-    return await _moved(context, call, id, Move.WITHDRAW, lambda quote: quote.withdrawn(call.at), preview=preview)
+    return await _moved(context, call, id, Move.WITHDRAW, lambda quote: quote.withdrawn(call.at), verb=verb)
 
 
 @routes.post(
@@ -174,13 +129,11 @@ async def withdraw_quote(
     openapi_extra=_DECISION.docs,
     responses=says(shown.Quote, _EXAMPLE, codes=_REFUSALS + " not_an_approver"),
 )
-async def approve_quote(
-    id: str, request: Request, context: Doors, call: Calling, wait: Wait, preview: Previewing
-) -> Response:
+async def approve_quote(id: str, request: Request, context: Doors, call: Calling, verb: Verbal) -> Response:
     """Decide for the quote, in the name of one of its approvers."""
     name = _approver(call, await _DECISION(request))
     return await _moved(
-        context, call, id, Move.APPROVE, lambda quote: quote.approved_by(name, call.at), name, preview=preview
+        context, call, id, Move.APPROVE, lambda quote: quote.approved_by(name, call.at), name, verb=verb
     )
 
 
@@ -189,14 +142,10 @@ async def approve_quote(
     openapi_extra=_DECISION.docs,
     responses=says(shown.Quote, _EXAMPLE, codes=_REFUSALS + " not_an_approver"),
 )
-async def reject_quote(
-    id: str, request: Request, context: Doors, call: Calling, wait: Wait, preview: Previewing
-) -> Response:
+async def reject_quote(id: str, request: Request, context: Doors, call: Calling, verb: Verbal) -> Response:
     """Decide against the quote, in the name of one of its approvers."""
     name = _approver(call, await _DECISION(request))
-    return await _moved(
-        context, call, id, Move.REJECT, lambda quote: quote.rejected_by(name, call.at), name, preview=preview
-    )
+    return await _moved(context, call, id, Move.REJECT, lambda quote: quote.rejected_by(name, call.at), name, verb=verb)
 
 
 @routes.post(
@@ -206,16 +155,15 @@ async def reject_quote(
         shown.Quote, _EXAMPLE, codes=_REFUSALS + " currency_mismatch mixed_cadence not_supported invalid_input"
     ),
 )
-async def revise_quote(
-    id: str, request: Request, context: Doors, call: Calling, wait: Wait, preview: Previewing
-) -> Response:
+async def revise_quote(id: str, request: Request, context: Doors, call: Calling, verb: Verbal) -> Response:
     """Replace the lines of an open quote; it is a draft again, and decisions made so far are void."""
     revision = await _REVISION(request)
     quote = await _named(context, call, id)
+    known_at = await _expected(context, call, quote, verb)
     errors = offer_errors(revision.lines, revision.valid_for, quote.currency)
     if errors:
         raise invalid(errors)
-    if preview:
+    if verb.preview:
         customer = await customer_named(context, call, quote.customer_id)
         return await offer_previewed(
             context, call, revision.lines, revision.valid_for, customer=customer, instead_of=quote
@@ -229,6 +177,7 @@ async def revise_quote(
         valid_for=revision.valid_for,
         actor=call.actor,
         cause=call.token,
+        known_at=known_at,
     )
     # Nothing of a closed quote can be revised, its own lines neither.
     closed = _unless_done(call, _refusing("revised"))
@@ -241,21 +190,22 @@ async def revise_quote(
     openapi_extra=_ACCEPTANCE.docs,
     responses=says(shown.Order, _ORDER, status=202, codes=_REFUSALS + " approval_required"),
 )
-async def accept_quote(
-    id: str, request: Request, context: Doors, call: Calling, wait: Wait, preview: Previewing
-) -> Response:
+async def accept_quote(id: str, request: Request, context: Doors, call: Calling, verb: Verbal) -> Response:
     """Take the offer. Answers with its order once that is recorded, again and again; nobody else can take it then."""
     acceptance = await _ACCEPTANCE(request)
     quote = await _named(context, call, id)
-    if preview:
+    known_at = await _expected(context, call, quote, verb) if quote.is_open else None
+    if verb.preview:
         return await acceptance_previewed(context, call, quote, acceptance.accepted_by or "")
     if quote.state is not QuoteState.ACCEPTED:
         accepted_by = acceptance.accepted_by or await _customer_name(context, quote)
-        command = AcceptQuote(quote_id=quote.id, accepted_by=accepted_by, at=call.at, actor=call.actor)
+        command = AcceptQuote(
+            quote_id=quote.id, accepted_by=accepted_by, at=call.at, actor=call.actor, known_at=known_at
+        )
         quote = await _told(context, call, quote, QuoteWorkflow.accept, command, _refusing("accepted"))
     if acceptance.accepted_by not in {None, quote.accepted_by}:
         raise InvalidState(f"quote {quote.key} is accepted, and not by whom you say")
-    return await followed(context, quote.order_id or quote.key, wait, status=202)
+    return await followed(context, quote.order_id or quote.key, verb.wait, status=202)
 
 
 async def _named(context: Context, call: Call, name: str) -> Quote:
@@ -263,6 +213,15 @@ async def _named(context: Context, call: Call, name: str) -> Quote:
         quote = await books.quotes.get(name)
     call.sees(quote.customer_id, f"quote {name}")
     return quote
+
+
+async def _expected(context: Context, call: Call, quote: Quote, verb: Verb) -> datetime | None:
+    """What the workflow is told of the version that the caller knows. Raises Changed; not for what we have done ourselves."""
+    if verb.if_match is None or call.token in quote.moved_by:
+        return None
+    keys = await keys_of(context.pool, [quote.customer_id])
+    expect(verb.if_match, showing.quote(quote, customer=keys[quote.customer_id]))
+    return quote.version_at
 
 
 async def _customer_name(context: Context, quote: Quote) -> str:
@@ -331,13 +290,22 @@ async def _moved(
     rule: Callable[[Quote], Quote],
     approver: str = "",
     *,
-    preview: bool,
+    verb: Verb,
 ) -> Response:
     quote = await _named(context, call, name)
-    if preview:
+    known_at = await _expected(context, call, quote, verb)
+    if verb.preview:
         return await move_previewed(context, call, quote, move, rule, approver)
     call.decides_as(approver)
-    command = MoveQuote(quote_id=quote.id, move=move, at=call.at, approver=approver, actor=call.actor, cause=call.token)
+    command = MoveQuote(
+        quote_id=quote.id,
+        move=move,
+        at=call.at,
+        approver=approver,
+        actor=call.actor,
+        cause=call.token,
+        known_at=known_at,
+    )
     closed = _unless_done(call, rule)
     return await _shown(context, await _told(context, call, quote, QuoteWorkflow.move, command, closed))
 

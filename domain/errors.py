@@ -3,6 +3,7 @@
 DomainError
 ├── InvalidInput        what was sent is malformed; `errors` names each field
 ├── NotFound            nothing is known under that id or key
+├── Changed             it is not the version any more that the caller knows
 ├── AlreadyExists       the key is taken by something with other content
 └── Refused             a rule said no; each rule is a class below with a code of its own
     ├── CurrencyMismatch      two currencies met in one sum
@@ -56,6 +57,12 @@ class NotFound(DomainError):
     """Nothing is known under that id or key."""
 
     code = "not_found"
+
+
+class Changed(DomainError):
+    """It has changed since the caller read it."""
+
+    code = "precondition_failed"
 
 
 class AlreadyExists(DomainError):

@@ -83,6 +83,11 @@ class Quote:
         return self.state in OPEN_STATES
 
     @property
+    def version_at(self) -> datetime:
+        """When it last changed, which tells its versions apart."""
+        return self.changed_at or self.created_at
+
+    @property
     def open_approvals(self) -> tuple[Approval, ...]:
         """The decisions that are still missing."""
         return tuple(approval for approval in self.approvals if approval.approved is None)
@@ -97,7 +102,7 @@ class Quote:
             party = Party.US
         return Waiting(
             on=party,
-            since=self.changed_at or self.created_at,
+            since=self.version_at,
             until=self.valid_until,
             next_action="expire",
             next_action_at=self.valid_until,
