@@ -73,7 +73,7 @@ def read_json(raw: bytes, *, strict: bool = True) -> object:
             object_pairs_hook=_without_duplicates,
         )
     except RecursionError:
-        raise InvalidJson(f"nested deeper than {MAX_DEPTH} levels") from None
+        raise invalid([FieldError((), f"nested deeper than {MAX_DEPTH} levels")]) from None
     except json.JSONDecodeError as wrong:
         raise InvalidJson(f"{wrong.msg}: line {wrong.lineno}, column {wrong.colno}") from None
     except UnicodeDecodeError:

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Annotated, Protocol, cast
 
@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
+from api.limits import Rates
 from domain.document import InvoiceDocument, QuoteDocument
 from domain.dunning import Collection
 from domain.metering import USAGE_MAX_AGE
@@ -34,7 +35,7 @@ class Context:
     who should agree with them. `offset` is the story's clock less
     Temporal's, zero in production; it goes into every workflow that is started. `wall` is the wall's clock, for the
     tolerance of webhook signatures alone. `entropy` answers 32 fresh hex digits that nobody can guess. Without
-    `webhook_secret` no webhook is believed.
+    `webhook_secret` no webhook is believed. `rates` counts what each API key sends.
     """
 
     engine: AsyncEngine
@@ -54,6 +55,7 @@ class Context:
     usage_max_age: timedelta = USAGE_MAX_AGE
     usage_max_ahead: timedelta = timedelta(minutes=5)
     answer_within: timedelta = timedelta(seconds=20)
+    rates: Rates = field(default_factory=Rates)
 
 
 def context_of(request: Request) -> Context:

@@ -1,6 +1,7 @@
 """Endpoint: the way of every request under /v1, in this order.
 
-    who calls (401) ─> may they (403) ─> is the query known (422) ─> was it answered before ─> body, handler ─> answer
+    not too much (414, 431) ─> who calls (401) ─> not too often (429) ─> may they (403) ─> is the query known (422)
+    ─> was it answered before ─> body, handler ─> answer
 
 Errors travel as exceptions and become answers in `problems`; only what an Idempotency-Key keeps is told earlier.
 """
@@ -18,6 +19,7 @@ from api.answers import Answer, among_etags, etag_of
 from api.bodies import unstorable
 from api.context import context_of
 from api.idempotency import key_of, once
+from api.limits import require_fit
 from api.reading import invalid
 from domain.errors import FieldError, NotFound
 
@@ -38,8 +40,10 @@ class Endpoint(APIRoute):
         async def handle(request: Request) -> Response:
             context = context_of(request)
             request.state.line.update(route=path)
+            require_fit(request)
             key = await identified(request, context)
             request.state.line.update(api_key=key.id, role=str(key.role))
+            left = context.rates.take(key.id, request.method, path)
             allow(key, request.method, path)
             _know(request, known)
             # What a preview answers must not stand for what is done later under the same key.
@@ -48,8 +52,11 @@ class Endpoint(APIRoute):
             call = Call(key=key, token=token, at=context.clock.now())
             request.state.call = call
             if idempotency_key is None:
-                return versioned(request, await inner(request))
-            return await once(request, call, context, idempotency_key, lambda: inner(request))
+                response = versioned(request, await inner(request))
+            else:
+                response = await once(request, call, context, idempotency_key, lambda: inner(request))
+            response.headers.update(left)
+            return response
 
         return handle
 

@@ -98,6 +98,30 @@ class TooLarge(Problem):
     title = "The body is too large."
 
 
+class QueryTooLong(Problem):
+    """More than is read."""
+
+    status = 414
+    code = "query_too_long"
+    title = "The query is too long."
+
+
+class HeadersTooLarge(Problem):
+    """More than is read."""
+
+    status = 431
+    code = "headers_too_large"
+    title = "The headers are too large."
+
+
+class TooManyRequests(Problem):
+    """The API key's budget is used up for now."""
+
+    status = 429
+    code = "too_many_requests"
+    title = "This API key has sent too many requests; `Retry-After` says how many seconds to wait."
+
+
 class Unavailable(Problem):
     """A room that we need does not answer."""
 
@@ -117,6 +141,9 @@ PROBLEMS: tuple[type[Problem], ...] = (
     IdempotencyConflict,
     InProgress,
     TooLarge,
+    QueryTooLong,
+    HeadersTooLarge,
+    TooManyRequests,
     Unavailable,
 )
 _STATUS: tuple[tuple[type[DomainError], int], ...] = (

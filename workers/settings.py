@@ -113,8 +113,20 @@ class Settings(BaseSettings):
     smtp_port: int = Field(default=25, ge=1, le=65535, description="The mail server's port.")
     mail_sender: str = Field(default="billing@perennial.invalid", description="Address that mails come from.")
 
-    api_host: str = Field(default="127.0.0.1", description="Address that the API listens on.")
+    api_host: str = Field(default="127.0.0.1", description="Address that the API, and a worker's /metrics, listen on.")
     api_port: int = Field(default=8080, ge=1, le=65535, description="Port that the API listens on.")
+    metrics_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="Port, on that address, of a worker's /metrics; left out, there are none.",
+    )
+    rate_limit: int = Field(
+        default=6000, ge=0, description="Requests a minute of one API key to one API process; 0: as many as it likes."
+    )
+    usage_rate_limit: int = Field(
+        default=120000, ge=0, description="The same for usage and entitlement checks, which count by themselves."
+    )
     admin_key: SecretStr | None = Field(
         default=None, description="An API key with the role admin, besides those in the database."
     )

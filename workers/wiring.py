@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from temporalio.client import Client
 from activities.ports import Clock, Mail, ProvisioningTarget, StepAnswer
 from api.app import create_app
 from api.context import Context
+from api.limits import Rates
 from domain.ids import derived_id
 from providers.documents import render_invoice, render_quote
 from providers.mail import FolderMail, SmtpMail
@@ -80,7 +81,8 @@ def context_for(
 ) -> Context:
     """The doors of a production API."""
     clock, payments = clock or WallClock(), payments_of(settings)
-    return _context(
+    rates = Rates(requests=settings.rate_limit, products=settings.usage_rate_limit)
+    context = _context(
         reconcile=lambda: reconcile(engine, client, payments, clock.now()),
         engine=engine,
         pool=pool,
@@ -92,6 +94,7 @@ def context_for(
         offset=timedelta(0),
         entropy=lambda: secrets.token_hex(16),
     )
+    return replace(context, rates=rates)
 
 
 @asynccontextmanager

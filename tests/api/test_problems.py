@@ -24,7 +24,7 @@ PLANTED = [
     ("/v1/quotes", b"{", 400, "invalid_json", None),
     ("/v1/quotes", b'{"key": "a", "key": "b"}', 400, "invalid_json", None),
     ("/v1/quotes", b"\xff\xfe", 400, "invalid_json", None),
-    ("/v1/quotes", b"[" * 100_000, 400, "invalid_json", None),
+    ("/v1/quotes", b"[" * 100_000, 422, "invalid_input", []),
     ("/v1/quotes", b'{"lines": ' + b"[" * 60 + b"]" * 60 + b"}", 422, "invalid_input", ["lines", 0, 0]),
     ("/v1/quotes", b"[]", 422, "invalid_input", []),
     ("/v1/quotes", b'"q1"', 422, "invalid_input", []),
