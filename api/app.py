@@ -15,6 +15,7 @@ from api import (
     invoices,
     ledger,
     metered,
+    metrics,
     orders,
     problems,
     quotes,
@@ -43,12 +44,19 @@ ROUTERS = (
     api_keys.routes,
     webhooks.routes,
     health.routes,
+    metrics.routes,
 )
 
 
 def create_app(context: Context) -> FastAPI:
     """The HTTP API over `context`, with /docs, all of it from here, and /openapi.json. Whoever opened the doors closes them."""
-    app = FastAPIOffline(title="Perennial", docs_url="/docs", redoc_url=None, redirect_slashes=False)
+    app = FastAPIOffline(
+        title="Perennial",
+        docs_url="/docs",
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
     app.state.context = context
     for routes in ROUTERS:
         app.include_router(routes)

@@ -9,6 +9,7 @@ from api.context import Context, Doors
 from api.customers import named
 from api.docs import says
 from api.endpoint import router
+from api.metrics import CHECKS
 from store.checks import check, check_all
 
 routes = router("entitlements")
@@ -39,7 +40,9 @@ async def get_entitlements(customer: str, context: Doors, call: Calling) -> Resp
 async def get_entitlement(customer: str, feature: str, context: Doors, call: Calling) -> Response:
     """May the customer use the feature now?"""
     await _own(context, call, customer)
-    return answer(showing.answer(await check(context.pool, customer, feature, call.at)))
+    said = await check(context.pool, customer, feature, call.at)
+    CHECKS.labels(str(said.allowed).lower()).inc()
+    return answer(showing.answer(said))
 
 
 async def _own(context: Context, call: Call, customer: str) -> None:

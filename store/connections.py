@@ -1,10 +1,10 @@
 """Connections: an engine for the books, a plain asyncpg pool for the paths that must be fast. Both cheap to make."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from asyncpg import Connection, Pool, Record, create_pool
-from sqlalchemy import make_url
+from sqlalchemy import QueuePool, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 DRIVER = "postgresql+asyncpg"
@@ -45,6 +45,15 @@ async def pool_of(url: str, *, size: int = 10, name: str = "perennial") -> "Pool
         reset=_nothing_to_reset,
         server_settings={**_SETTINGS, "application_name": name},
     )
+
+
+def in_use(engine: AsyncEngine, pool: Fetches) -> Mapping[str, int]:
+    """How many connections are out at this moment: of the engine for the books, and of the pool for the fast paths."""
+    books, fast = engine.pool, pool
+    return {
+        "books": books.checkedout() if isinstance(books, QueuePool) else 0,
+        "fast": fast.get_size() - fast.get_idle_size() if isinstance(fast, Pool) else 0,
+    }
 
 
 async def _nothing_to_reset(connection: "Connection[Record]") -> None:

@@ -5,22 +5,29 @@ import sys
 
 import structlog
 from structlog.typing import Processor
-from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
+from temporalio.runtime import (
+    LogForwardingConfig,
+    LoggingConfig,
+    PrometheusConfig,
+    Runtime,
+    TelemetryConfig,
+    TelemetryFilter,
+)
+
+from workers import alarms
+from workers.metrics import core_port
 
 # They say at INFO, per request, what our canonical line already says.
-_CORE_LEVELS = {"WARNING": "WARN", "INFO": "WARN"}
 _TALKATIVE = ("httpx", "httpx2", "httpcore", "stripe", "uvicorn.access", "asyncio")
 
 
-def configure_logging(*, level: str, as_json: bool) -> None:
+def configure_logging(*, level: str, as_json: bool, core_metrics: bool = False) -> None:
     """Send structlog, the standard library's logging and Temporal's core to standard error, from `level` on.
 
-    Calling it again replaces what it did; only the core keeps the level of the first call.
+    Calling it again replaces what it did; only the core keeps what the first call said. With
+    `core_metrics` it answers with its own on `workers.metrics.core_port`.
     """
-    core = TelemetryFilter(core_level=_CORE_LEVELS.get(level, level), other_level="ERROR")
-    Runtime.set_default(
-        Runtime(telemetry=TelemetryConfig(logging=LoggingConfig(filter=core))), error_if_already_set=False
-    )
+    Runtime.set_default(core_runtime(level, core_metrics=core_metrics), error_if_already_set=False)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -51,6 +58,23 @@ def configure_logging(*, level: str, as_json: bool) -> None:
     root.setLevel(level)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    alarms.listen()
+
+
+def core_runtime(level: str, *, core_metrics: bool) -> Runtime:
+    """Temporal's core, whose lines go through ours."""
+    # Always heard: among its warnings is that a history does not replay, and from INFO on it says of which workflow.
+    heard = TelemetryFilter(core_level="DEBUG" if level == "DEBUG" else "INFO", other_level="ERROR")
+    forwarding = LogForwardingConfig(
+        logger=logging.getLogger(alarms.CORE),
+        append_target_to_name=False,
+        prepend_target_on_message=False,
+        append_log_fields_to_message=False,
+    )
+    metrics = PrometheusConfig(f"127.0.0.1:{core_port()}", durations_as_seconds=True) if core_metrics else None
+    return Runtime(
+        telemetry=TelemetryConfig(logging=LoggingConfig(filter=heard, forwarding=forwarding), metrics=metrics)
+    )
 
 
 def _rendering(*, as_json: bool) -> list[Processor]:

@@ -16,6 +16,9 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from temporalio.workflow import SandboxImportNotificationPolicy as Notify
 
 from domain.errors import DomainError, InvalidInput
+from workers.alarms import KEEPS_FAILING, cause_of, is_new, is_well
+from workers.carried import Carried
+from workers.metrics import ACTIVITIES
 
 log = structlog.get_logger()
 
@@ -35,21 +38,38 @@ RUNNER = SandboxedWorkflowRunner(
 
 
 class _Activities(ActivityInboundInterceptor):
-    """One canonical line per activity; a rule's "no" is an answer that no retry can change."""
+    """One canonical line per activity; a rule's "no" is an answer that no retry can change.
+
+    What is tried again and again raises an alarm, be it a rule that says no to what time made due.
+    """
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: ANN401
         info = activity.info()
         line = log.bind(activity=info.activity_type, workflow_id=info.workflow_id, attempt=info.attempt)
+        what = f"{info.workflow_id} {info.activity_type}"
         began = time.monotonic_ns()
+
+        def ended(outcome: str) -> int:
+            took = time.monotonic_ns() - began
+            ACTIVITIES.labels(info.activity_type, outcome).observe(took / 1_000_000_000)
+            return took // 1_000_000
+
+        def failed(error: Exception) -> None:
+            if info.attempt >= KEEPS_FAILING and is_new(what, cause := cause_of(error)):
+                line.error("activity_keeps_failing", cause=cause)
+
         try:
             result = await super().execute_activity(input)
         except DomainError as refusal:
-            line.info("activity_refused", code=refusal.code, ms=(time.monotonic_ns() - began) // 1_000_000)
+            line.info("activity_refused", code=refusal.code, ms=ended("refused"))
+            failed(refusal)
             raise told(refusal, final=info.activity_type in COMMANDS) from refusal
         except Exception as trouble:
-            line.warning("activity_failed", error=type(trouble).__name__, ms=(time.monotonic_ns() - began) // 1_000_000)
+            line.warning("activity_failed", error=type(trouble).__name__, ms=ended("failed"))
+            failed(trouble)
             raise
-        line.info("activity_done", ms=(time.monotonic_ns() - began) // 1_000_000)
+        line.info("activity_done", ms=ended("done"))
+        is_well(what)
         return result
 
 
@@ -73,7 +93,7 @@ def plugin() -> SimplePlugin:
     return SimplePlugin(
         "perennial",
         data_converter=pydantic_data_converter,
-        interceptors=[_Interceptor()],
+        interceptors=[Carried(), _Interceptor()],
         workflow_runner=RUNNER,
         workflow_failure_exception_types=[DomainError],
     )

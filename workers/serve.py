@@ -25,15 +25,18 @@ from store.access import PREFIX, ApiKey, Role, create_key
 from store.books import open_books
 from store.connections import engine_of, pool_of
 from store.migrate import migrate
+from workers.alarms import watch
 from workers.clock import WallClock
 from workers.files import naming, text_of
 from workers.logging import configure_logging
+from workers.metrics import served
 from workers.plugin import plugin
 from workers.process import refuse_taken
 from workers.reach import connected, registered, require_database
 from workers.reconcile import reconcile, report
 from workers.restart import restart_everything
 from workers.settings import ProcessName, Settings, variable
+from workers.telemetry import traces
 from workers.wiring import SANDBOX_SECRET, admin_key, context_for, doors_of
 from workers.worker import build_worker
 
@@ -51,15 +54,20 @@ def read_settings(process: ProcessName) -> Settings:
         raise InvalidInput(wrong) from error
     if missing := settings.missing_for(process):
         raise InvalidInput(f"{process} needs {', '.join(missing)}")
-    configure_logging(level=settings.log_level, as_json=settings.log_json)
+    configure_logging(
+        level=settings.log_level,
+        as_json=settings.log_json,
+        core_metrics=process == "worker" and settings.metrics_port is not None,
+    )
     return settings
 
 
 async def serve_api() -> int:
     """Serve the API until asked to stop."""
     settings = read_settings("api")
-    async with api_of(settings) as app:
-        await serve(app, host=settings.api_host, port=settings.api_port)
+    with traces("api"):
+        async with api_of(settings) as app:
+            await serve(app, host=settings.api_host, port=settings.api_port)
     return 0
 
 
@@ -78,7 +86,11 @@ async def api_of(settings: Settings) -> AsyncGenerator[FastAPI]:
     try:
         if settings.admin_key is not None:
             await admin_key(pool, WallClock().now(), secret=settings.admin_key.get_secret_value())
-        yield create_app(context_for(settings, engine, pool, client))
+        watching = asyncio.create_task(watch(engine, WallClock()))
+        try:
+            yield create_app(context_for(settings, engine, pool, client))
+        finally:
+            watching.cancel()
     finally:
         registering.cancel()
         await pool.close()
@@ -88,6 +100,12 @@ async def api_of(settings: Settings) -> AsyncGenerator[FastAPI]:
 async def serve_worker() -> int:
     """Run workflows and activities until asked to stop; what is open in the books is running when it begins."""
     settings = read_settings("worker")
+    with traces("worker"), served(settings.api_host, settings.metrics_port):
+        await _work(settings)
+    return 0
+
+
+async def _work(settings: Settings) -> None:
     await require_database(settings)
     client = await connected(settings)
     engine = engine_of(settings.database_url, name="perennial-worker")
@@ -101,7 +119,6 @@ async def serve_worker() -> int:
         log.info("worker_ready", **restarted)
         await stop.wait()
     await engine.dispose()
-    return 0
 
 
 async def serve_sandbox(*, port: int, data_dir: Path, webhook_url: str) -> int:

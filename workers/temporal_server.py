@@ -17,6 +17,7 @@ from temporalio.api.namespace.v1 import NamespaceConfig
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import UpdateNamespaceRequest
 from temporalio.client import Client, Plugin
+from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
@@ -160,13 +161,14 @@ class TemporalServer:
         return True
 
 
-async def start_time_skipping(plugins: Sequence[Plugin]) -> WorkflowEnvironment:
+async def start_time_skipping(plugins: Sequence[Plugin], runtime: Runtime | None = None) -> WorkflowEnvironment:
     """The test server with one clock that skips what nobody waits for. A fresh one per test: 0.1 s.
 
     Shut it down, or use it as a context manager; should we be killed before, it ends a second later.
     """
     return await WorkflowEnvironment.start_time_skipping(
         plugins=plugins,
+        runtime=runtime,
         test_server_existing_path=str(_WHILE_PARENT_LIVES),
         test_server_extra_args=[program("temporal-test-server")],
     )

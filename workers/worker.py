@@ -12,6 +12,7 @@ from activities.customers import CustomerActivities
 from activities.ordering import OrderingActivities
 from activities.ports import Clock, Lifecycles, Mail, OpenBooks, PaymentProvider, ProvisioningTarget
 from activities.quoting import QuotingActivities
+from workers.telemetry import traced
 from workflows.collection import CollectionWorkflow
 from workflows.order import OrderWorkflow
 from workflows.payment_method import PaymentMethodWorkflow
@@ -35,14 +36,19 @@ class Doors:
 
 def build_worker(client: Client, doors: Doors, *, task_queue: str) -> Worker:
     """A worker for every workflow and activity. `client` carries the plugin (workers.plugin)."""
+    payments, target, mail = (
+        traced(doors.payments, "payments"),
+        traced(doors.target, "provisioning"),
+        traced(doors.mail, "mail"),
+    )
     quoting = QuotingActivities(open_books=doors.open_books, lifecycles=doors.lifecycles)
-    ordering = OrderingActivities(open_books=doors.open_books, target=doors.target, lifecycles=doors.lifecycles)
+    ordering = OrderingActivities(open_books=doors.open_books, target=target, lifecycles=doors.lifecycles)
     billing = BillingActivities(open_books=doors.open_books)
-    customers = CustomerActivities(open_books=doors.open_books, payments=doors.payments, lifecycles=doors.lifecycles)
+    customers = CustomerActivities(open_books=doors.open_books, payments=payments, lifecycles=doors.lifecycles)
     collecting = CollectingActivities(
         open_books=doors.open_books,
-        payments=doors.payments,
-        mail=doors.mail,
+        payments=payments,
+        mail=mail,
         lifecycles=doors.lifecycles,
         clock=doors.clock,
     )

@@ -4,10 +4,12 @@ A handler puts its command in and waits for the answer; `run` takes it out, acts
 events, whatever arrives at once, and nothing is in flight when a run ends.
 """
 
+import asyncio
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Coroutine
+from contextvars import copy_context
 from datetime import datetime, timedelta
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
@@ -25,16 +27,18 @@ class Asked(Generic[C, A]):
         self.command = command
         self.answers: list[A] = []
         self.refusal: ApplicationError | None = None
+        # Of the asker: what is done for it is told under its request, not under the one that began the run.
+        self._context = copy_context()
 
     @property
     def is_answered(self) -> bool:
         """Whether the asker may go on."""
         return bool(self.answers) or self.refusal is not None
 
-    async def answered_by(self, work: Awaitable[A]) -> A | None:
+    async def answered_by(self, work: Coroutine[Any, Any, A]) -> A | None:
         """Do the work and answer with what it gives, or with the rule that refused it (None then)."""
         try:
-            answer = await work
+            answer = await asyncio.create_task(work, context=self._context)
         except ActivityError as error:
             if not isinstance(error.cause, ApplicationError):
                 raise
