@@ -29,6 +29,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from activities.ports import ProviderRejected, ProviderUnavailable
+from domain.waiting import OVERDUE_AFTER
 from providers.stripe import StripePayments
 from store.connections import engine_of
 from store.due import due_by
@@ -45,7 +46,6 @@ PATIENCE_S = 10
 OLDEST_POSTGRES = 140000
 OLDEST_TEMPORAL = (1, 28)
 MOST_SKEW = timedelta(seconds=2)
-LATE_AFTER = timedelta(minutes=5)
 LEAST_DISK_BYTES = 1 << 30
 SHORTEST_RETENTION = timedelta(days=7)
 _POLLED_WITHIN = timedelta(minutes=2)
@@ -109,7 +109,7 @@ async def _postgres(settings: Settings) -> list[Finding]:
         if schema.state is State.WRONG:
             return [*findings, schema]
         now = WallClock().now()
-        overdue = await due_by(engine, now - LATE_AFTER)
+        overdue = await due_by(engine, now - OVERDUE_AFTER)
     finally:
         await engine.dispose()
     if not overdue:
