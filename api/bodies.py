@@ -28,11 +28,14 @@ _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d
 class Body(Generic[T]):
     """A dependency that reads one kind of request body; `schema` describes it for the docs."""
 
-    def __init__(self, type_: type[T], *, example: object = None, optional: bool = False) -> None:
-        """With `optional` an empty body counts as `{}`."""
+    def __init__(
+        self, type_: type[T], *, example: object = None, optional: bool = False, partial: bool = False
+    ) -> None:
+        """With `optional` an empty body counts as `{}`. `partial`: its reader fills in what is left out."""
         self._type = type_
         self._shape = Shape[T](type_)
         self._optional = optional
+        self._partial = partial
         self._example = example
 
     async def __call__(self, request: Request) -> T:
@@ -53,6 +56,8 @@ class Body(Generic[T]):
     def docs(self) -> Json:
         """What OpenAPI says of it."""
         schema = TypeAdapter(self._type).json_schema(ref_template="#/components/schemas/{model}")
+        if self._partial:
+            schema.pop("required", None)
         content: Json = {"schema": _inlined(_as_sent(schema))}
         if self._example is not None:
             content["example"] = self._example

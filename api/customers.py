@@ -79,7 +79,7 @@ _SENT = {
 }
 _EXAMPLE = {"id": "cus_0195…", **_SENT, "collections": "default", "payment_method": "visa •4242"}
 _NEW = Body(NewCustomer, example=_SENT)
-_DETAILS = Body(Details)
+_DETAILS = Body(Details, example={"email": "ada@example.com", "collections": "default"}, partial=True)
 _METHOD = Body(NewMethod, example={"use": "pm_card_visa"})
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _ZONES = frozenset(available_timezones())

@@ -18,14 +18,13 @@ from api.access import Call, allow, identified, token_of
 from api.answers import Answer, among_etags, etag_of
 from api.bodies import unstorable
 from api.context import context_of
+from api.docs import WITHOUT_KEYS
 from api.idempotency import key_of, once
 from api.limits import require_fit
 from api.reading import invalid
 from domain.errors import FieldError, NotFound
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
-# Usage carries ids of its own: an event that comes twice is a duplicate, whoever sends it.
-_WITHOUT_KEYS = {"/v1/usage"}
 
 
 class Endpoint(APIRoute):
@@ -35,7 +34,7 @@ class Endpoint(APIRoute):
         """The handler with all that comes before it."""
         inner, path = super().get_route_handler(), self.path
         known = sorted(_query(self.dependant))
-        takes_keys = "POST" in (self.methods or ()) and path not in _WITHOUT_KEYS
+        takes_keys = "POST" in (self.methods or ()) and path not in WITHOUT_KEYS
 
         async def handle(request: Request) -> Response:
             context = context_of(request)

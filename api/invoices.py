@@ -9,7 +9,7 @@ from api.access import Call, Calling
 from api.answers import Paged, answer, pdf
 from api.context import Context, Doors
 from api.customers import whose
-from api.docs import says
+from api.docs import PDF, says
 from api.documents import invoice_document
 from api.endpoint import router
 from domain.invoice import Invoice, InvoiceState
@@ -70,7 +70,7 @@ async def get_invoice(id: str, context: Doors, call: Calling) -> Response:
     return answer(_shown(invoice, keys[invoice.customer_id], keys[invoice.subscription_id]))
 
 
-@routes.get("/v1/invoices/{id}/pdf", responses={200: {"content": {"application/pdf": {}}}})
+@routes.get("/v1/invoices/{id}/pdf", response_class=Response, responses=PDF)
 async def get_invoice_pdf(id: str, context: Doors, call: Calling) -> Response:
     """The invoice as its customer reads it."""
     invoice = await _named(context, call, id)

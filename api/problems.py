@@ -230,6 +230,7 @@ def catalogue() -> list[tuple[int, str, str]]:
     """Every code that a caller may meet: status, code and what it means; the appendix of the API's docs."""
     found = [(kind.status, kind.code, kind.title) for kind in PROBLEMS]
     found += [(405, "method_not_allowed", "The path exists, but not for this method.")]
+    found += [(500, "internal", "Something went wrong on our side; it is logged, and trying again may help.")]
     todo: list[type[DomainError]] = [DomainError]
     while todo:
         kind = todo.pop(0)

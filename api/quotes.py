@@ -14,7 +14,7 @@ from api.bodies import Body
 from api.context import Context, Doors
 from api.customers import named as customer_named
 from api.customers import whose
-from api.docs import says
+from api.docs import PDF, says
 from api.documents import quote_document
 from api.endpoint import router
 from api.offers import offer_errors
@@ -94,7 +94,7 @@ async def get_quote(id: str, context: Doors, call: Calling) -> Response:
     return await _shown(context, await _named(context, call, id))
 
 
-@routes.get("/v1/quotes/{id}/pdf", responses={200: {"content": {"application/pdf": {}}}})
+@routes.get("/v1/quotes/{id}/pdf", response_class=Response, responses=PDF)
 async def get_quote_pdf(id: str, context: Doors, call: Calling) -> Response:
     """The quote as its customer reads it."""
     quote = await _named(context, call, id)

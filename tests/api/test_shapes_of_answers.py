@@ -32,7 +32,8 @@ async def names(api):
     for who, id_ in ((ada, "e1"), ("nobody", "e2")):
         event = {"specversion": "1.0", "id": id_, "source": "s", "type": "pool.entered", "subject": who, "time": at}
         assert (await api.http.post("/v1/usage", json=[event])).status_code == 202
-    return {"deals": [paid, unpaid], "customer": ada, "feature": "pool", "key": "all-access"}
+    key = (await api.http.get("/v1/api-keys")).json()["data"][0]["id"]
+    return {"api_key": key, "deals": [paid, unpaid], "customer": ada, "feature": "pool", "key": "all-access"}
 
 
 def shape_of(schema, path, method="get", status="200"):
@@ -50,6 +51,8 @@ def in_full(path, names):
     if path == "/v1/usage":
         return [f"{path}?customer={names['customer']}&meter=pool_entries"]
     named = path.format_map({**names, "id": "{id}", "invoice": "{invoice}"})
+    if path.startswith("/v1/api-keys"):
+        return [named.replace("{id}", names["api_key"])]
     if path.startswith("/v1/customers"):
         return [named.replace("{id}", names["customer"])]
     invoice = "invoices" in path
