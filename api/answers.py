@@ -49,10 +49,11 @@ async def _asked(
     since: Annotated[str | None, Query(alias="from", description="Since this instant, or date in UTC.")] = None,
     until: Annotated[str | None, Query(alias="to", description="Before this instant, or date in UTC.")] = None,
 ) -> Asked:
-    return Asked(limit=limit, cursor=cursor, since=_instant(since, "from"), until=_instant(until, "to"))
+    return Asked(limit=limit, cursor=cursor, since=instant_asked(since, "from"), until=instant_asked(until, "to"))
 
 
-def _instant(text: str | None, name: str) -> datetime | None:
+def instant_asked(text: str | None, name: str) -> datetime | None:
+    """The instant, or the first of a date in UTC, that the query `name` asks for. Raises InvalidInput."""
     if text is None:
         return None
     try:

@@ -21,6 +21,7 @@ from api import (
     quotes,
     reconciliation,
     subscriptions,
+    unsold,
     usage,
     webhooks,
 )
@@ -35,6 +36,7 @@ ROUTERS = (
     subscriptions.routes,
     usage.routes,
     metered.routes,
+    unsold.routes,
     entitlements.routes,
     invoices.routes,
     collections.routes,

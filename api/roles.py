@@ -46,6 +46,7 @@ ROLES: dict[str, dict[str, frozenset[Role]]] = {
     "/v1/subscriptions/{id}/timeline": {"GET": ALL},
     "/v1/usage": {"POST": USAGE, "GET": USAGE_OR_OWN},
     "/v1/usage/refused": {"GET": USAGE | FINANCE},
+    "/v1/usage/unsold": {"GET": USAGE | FINANCE},
     "/v1/entitlements/{customer}": {"GET": USAGE_OR_OWN},
     "/v1/entitlements/{customer}/{feature}": {"GET": USAGE_OR_OWN},
     "/v1/invoices": {"GET": FINANCE_OR_OWN},

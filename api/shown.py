@@ -244,6 +244,23 @@ class RefusedUsage(TypedDict):
     detail: str
 
 
+class UnsoldUsage(TypedDict):
+    """Events of one customer and type that nothing sold counts; `meters` are those that would."""
+
+    customer: str
+    type: str
+    meters: list[str]
+    events: int
+    first_at: Instant
+    last_at: Instant
+
+
+class UnsoldUsages(TypedDict):
+    """The latest first."""
+
+    data: list[UnsoldUsage]
+
+
 class Window(TypedDict):
     """What a meter counted in `[start, end)`."""
 

@@ -32,6 +32,16 @@ async def names(api):
     for who, id_ in ((ada, "e1"), ("nobody", "e2")):
         event = {"specversion": "1.0", "id": id_, "source": "s", "type": "pool.entered", "subject": who, "time": at}
         assert (await api.http.post("/v1/usage", json=[event])).status_code == 202
+    bought_nothing = await api.customer()
+    event = {
+        "specversion": "1.0",
+        "id": "e3",
+        "source": "s",
+        "type": "pool.entered",
+        "subject": bought_nothing,
+        "time": at,
+    }
+    assert (await api.http.post("/v1/usage", json=[event])).json()["accepted"] == 1
     key = (await api.http.get("/v1/api-keys")).json()["data"][0]["id"]
     return {"api_key": key, "deals": [paid, unpaid], "customer": ada, "feature": "pool", "key": "all-access"}
 
