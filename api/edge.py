@@ -13,7 +13,7 @@ from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.metrics import answered
+from api.metrics import IN_FLIGHT, answered
 from api.problems import TooLarge, problem_of, unexpected
 from domain.errors import NotFound
 
@@ -64,6 +64,7 @@ class Edge:
         scope.setdefault("state", {})["line"] = line
         began = time.monotonic_ns()
         status = 500
+        IN_FLIGHT.inc()
 
         async def noted(message: Message) -> None:
             nonlocal status
@@ -81,6 +82,7 @@ class Edge:
         except Exception as error:  # noqa: BLE001  (what nobody expected must still be answered, and in our form)
             await unexpected(error)(scope, receive, noted)
         finally:
+            IN_FLIGHT.dec()
             took = time.monotonic_ns() - began
             answered(scope["method"], _route(scope), status, took / 1_000_000_000)
             # The route's template and the key's id say enough: paths and bodies hold names.

@@ -8,7 +8,15 @@ from collections.abc import Iterable, Iterator
 
 import structlog
 from fastapi import APIRouter, Response
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -27,6 +35,7 @@ REQUESTS = Histogram(
     ["method", "route", "status"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 20),
 )
+IN_FLIGHT = Gauge("perennial_requests_in_flight", "Requests that are being answered.")
 USAGE = Counter("perennial_usage_events", "Usage events: accepted, duplicate, rejected.", ["outcome"])
 CHECKS = Counter("perennial_checks", "Entitlement checks of one feature, by their answer.", ["allowed"])
 
