@@ -93,7 +93,7 @@ def listen() -> None:
         ("temporalio.activity", _activity),
     ):
         logger = logging.getLogger(name)
-        logger.setLevel(min(logging.WARNING, logging.getLogger().level))
+        logger.setLevel(min(logging.WARNING, max(logging.INFO, logging.getLogger().level)))
         logger.filters[:] = [heard]
 
 

@@ -27,7 +27,7 @@ def configure_logging(*, level: str, as_json: bool, core_metrics: bool = False) 
     Calling it again replaces what it did; only the core keeps what the first call said. With
     `core_metrics` it answers with its own on `workers.metrics.core_port`.
     """
-    Runtime.set_default(core_runtime(level, core_metrics=core_metrics), error_if_already_set=False)
+    Runtime.set_default(core_runtime(core_metrics=core_metrics), error_if_already_set=False)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -58,13 +58,15 @@ def configure_logging(*, level: str, as_json: bool, core_metrics: bool = False) 
     root.setLevel(level)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    # At DEBUG Temporal prints what it carries, and that names people.
+    logging.getLogger("temporalio").setLevel(max(logging.INFO, root.level))
     alarms.listen()
 
 
-def core_runtime(level: str, *, core_metrics: bool) -> Runtime:
+def core_runtime(*, core_metrics: bool) -> Runtime:
     """Temporal's core, whose lines go through ours."""
     # Always heard: among its warnings is that a history does not replay, and from INFO on it says of which workflow.
-    heard = TelemetryFilter(core_level="DEBUG" if level == "DEBUG" else "INFO", other_level="ERROR")
+    heard = TelemetryFilter(core_level="INFO", other_level="ERROR")
     forwarding = LogForwardingConfig(
         logger=logging.getLogger(alarms.CORE),
         append_target_to_name=False,

@@ -140,7 +140,7 @@ async def test_an_activity_that_keeps_failing_is_told_once_for_each_cause_and_a_
 
 async def test_a_history_that_does_not_replay_is_told():
     with structlog.testing.capture_logs() as lines:
-        async with world(runtime=core_runtime("INFO", core_metrics=False)) as client:
+        async with world(runtime=core_runtime(core_metrics=False)) as client:
             async with at_work(client):
                 handle = await client.start_workflow(Shaky.run, "replay", id="shaky/replay", task_queue="q")
                 async with asyncio.timeout(60):

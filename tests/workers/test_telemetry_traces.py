@@ -56,7 +56,7 @@ async def accepted(line: Line, **headers: str) -> Any:
 async def test_an_accept_is_one_trace_down_to_the_provider(line: Line, spans: InMemorySpanExporter):
     answer = await accepted(line, traceparent=f"00-{TRACE}-00f067aa0ba902b7-01")
     assert answer.headers["x-request-id"] == TRACE
-    await line.later(days=40)
+    await line.later(days=65)
     finished = spans.get_finished_spans()
     ours = [one for one in finished if f"{one.context.trace_id:032x}" == TRACE]
     chain = [
