@@ -8,7 +8,6 @@ import pytest
 import structlog
 
 from api.bodies import Body, instant, read_json
-from api.problems import InvalidJson
 from api.roles import ROLES
 from domain.errors import InvalidInput
 from store.connections import pool_of
@@ -146,10 +145,9 @@ class TestBodies:
 
     async def test_json_of_forty_levels_is_enough(self):
         assert read_json(b"[" * 40 + b"]" * 40)
-        with pytest.raises(InvalidInput):
-            read_json(b"[" * 42 + b"]" * 42)
-        with pytest.raises(InvalidJson):
-            read_json(b"[" * 99_999 + b"]" * 99_999)
+        for levels in (42, 99_999):
+            with pytest.raises(InvalidInput):
+                read_json(b"[" * levels + b"]" * levels)
 
     async def test_an_empty_body_does_where_nothing_is_needed(self):
         assert Body(dict).docs["requestBody"]["required"]
