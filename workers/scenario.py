@@ -5,6 +5,7 @@ with the line on which it stands.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -249,14 +250,12 @@ def _wrong(verb: str, fields: Mapping[str, Any], customers: set[str]) -> list[tu
 
 
 def _instant(value: object, loc: tuple[str | int, ...], errors: list[FieldError]) -> datetime:
-    try:
+    with suppress(ValueError, OverflowError):
         at = datetime.fromisoformat(str(value))
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
-        errors.append(FieldError(loc, f"{value!r} is not an RFC 3339 instant with offset"))
-        return datetime.min.replace(tzinfo=UTC)
-    return at.astimezone(UTC)
+        if at.tzinfo is not None:
+            return at.astimezone(UTC)
+    errors.append(FieldError(loc, f"{value!r} is not an RFC 3339 instant with offset"))
+    return datetime.min.replace(tzinfo=UTC)
 
 
 def _catalog(value: object, document: Document, folder: Path) -> str | Fields:
@@ -264,10 +263,17 @@ def _catalog(value: object, document: Document, folder: Path) -> str | Fields:
     if not isinstance(value, str):
         price_book(value, document, ("catalog",))
         return cast(Fields, value)
-    found = next((path for path in (folder / value, Path(value)) if path.is_file()), None)
+    found = next((path for path in (folder / value, Path(value)) if _is_file(path)), None)
     if found is None:
         raise invalid([document.placed(FieldError(("catalog",), f"no file {value}"))])
     with naming(found):
         text = text_of(found)
         read_price_book(text)
     return text
+
+
+def _is_file(path: Path) -> bool:
+    # A name that is longer than any can be is an error to the system; to us it is one that nobody has.
+    with suppress(OSError):
+        return path.is_file()
+    return False
