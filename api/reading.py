@@ -25,6 +25,7 @@ Loc = tuple[str | int, ...]
 MAX_CHARS = 2_000_000
 MAX_DEPTH = 40
 MOST_DIGITS = 30
+MOST_ERRORS = 100
 TOO_LONG: Final = "has too many digits: at most 30, and as many decimals, are read"
 
 
@@ -94,11 +95,11 @@ def read_document(text: str, *, keep_inexact: bool = False, max_chars: int = MAX
 
 
 def invalid(errors: list[FieldError]) -> InvalidInput:
-    """One refusal of all that is wrong; its detail is the first, and how many more there are."""
+    """One refusal of what is wrong, the first hundred; its detail is the first, and how many more there are."""
     first = errors[0]
     detail = f"{path_text(first.loc)}: {first.msg}" if first.loc else first.msg
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return InvalidInput(detail + more, tuple(errors))
+    return InvalidInput(detail + more, tuple(errors[:MOST_ERRORS]))
 
 
 def path_text(loc: Loc) -> str:

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar, cast
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError, SchemaValidator, core_schema
 
-from api.reading import MOST_DIGITS, TOO_LONG, Inexact, Loc
+from api.reading import MOST_DIGITS, MOST_ERRORS, TOO_LONG, Inexact, Loc
 from domain.errors import FieldError
 
 T = TypeVar("T")
@@ -74,11 +74,11 @@ class Shape(Generic[T]):
         self._validator = SchemaValidator(cast(core_schema.CoreSchema, self._schema))
 
     def read(self, content: object) -> tuple[T | None, list[FieldError]]:
-        """The value and no errors, or None and all that is wrong."""
+        """The value and no errors, or None and what is wrong: the first hundred."""
         try:
             return self._validator.validate_python(content), []
         except ValidationError as wrong:
-            return None, [self._said(detail) for detail in wrong.errors(include_url=False)]
+            return None, [self._said(detail) for detail in wrong.errors(include_url=False)[:MOST_ERRORS]]
 
     def _said(self, detail: ErrorDetails) -> FieldError:
         loc, fields = self._path(detail["loc"])
