@@ -7,6 +7,7 @@ from fastapi import APIRouter, Response
 
 from api.answers import answer
 from api.context import Context, Doors
+from api.docs import refuses
 from api.problems import catalogue
 from domain.errors import NotFound
 
@@ -42,7 +43,7 @@ async def readyz(context: Doors) -> Response:
     return answer({"status": status, **states})
 
 
-@routes.get("/problems/{code}", openapi_extra=_OPEN)
+@routes.get("/problems/{code}", openapi_extra=_OPEN, responses=refuses("not_found"))
 async def get_problem(code: str) -> Response:
     """What a problem's `type` refers to."""
     found = next((one for one in catalogue() if one[1] == code), None)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 import structlog
 from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     REGISTRY,
@@ -48,7 +49,7 @@ def answered(method: str, route: str, status: int, seconds: float) -> None:
     REQUESTS.labels(method if method in _METHODS else "other", route, f"{status // 100}xx").observe(seconds)
 
 
-@routes.get("/metrics", openapi_extra={"security": list[str]()})
+@routes.get("/metrics", openapi_extra={"security": list[str]()}, response_class=PlainTextResponse)
 async def get_metrics(context: Doors) -> Response:
     """Everything counted here, and how the books stand; without the database the former, and `perennial_database_up 0`."""
     try:

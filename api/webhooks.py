@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from api.answers import answer
 from api.context import Doors
+from api.docs import refuses
 from api.problems import UnverifiedWebhook
 from domain.payment import PaymentState
 from providers import stripe_webhooks
@@ -22,7 +23,7 @@ _WAITS = frozenset({PaymentState.PROCESSING, PaymentState.REQUIRES_ACTION, Payme
 _GOES_ON = frozenset({"payment_intent.succeeded", "payment_intent.processing"})
 
 
-@routes.post("/webhooks/stripe", openapi_extra={"security": []})
+@routes.post("/webhooks/stripe", openapi_extra={"security": []}, responses=refuses("unverified_webhook"))
 async def take_stripe_webhook(request: Request, context: Doors) -> Response:
     """Take one event of Stripe; 200 once it is understood, whatever it says."""
     request.state.line.update(route="/webhooks/stripe")
