@@ -6,11 +6,12 @@
           └ being carried out ──> wait a while for the first answer, else in_progress
 
 A process that dies in between leaves its claim; whoever comes after a while takes over, and finds by the business's own
-keys what was done already.
+keys what was done already. One that lives lets go of its claim as soon as the database hears it.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from hashlib import sha256
 
@@ -29,6 +30,8 @@ HEADER = "idempotency-key"
 STALE_AFTER = timedelta(minutes=3)
 WAIT_S = 10
 STEP_S = 0.05
+# What runs on when its request is answered must be held by somebody.
+_letting_go: set[asyncio.Task[None]] = set()
 _KEPT_HEADERS = ("content-type", "location", "x-problem")
 
 
@@ -52,29 +55,58 @@ async def once(
     if isinstance(claim, Replay):
         return Response(claim.body, claim.status, {**claim.headers, "idempotent-replayed": "true"})
     try:
-        response = await carry_out()
+        response = await _carried_out(carry_out)
+        if response.status_code < 500:
+            await _kept(context, claim, response)
+            return response
+    except Exception:
+        await _let_go(context, claim)
+        raise
+    await _let_go(context, claim)
+    return response
+
+
+async def _carried_out(carry_out: Callable[[], Awaitable[Response]]) -> Response:
+    try:
+        return await carry_out()
     except Exception as error:
         told = problem_of(error)
         if told is None:
-            await access.abandon(context.pool, claim)
             raise
-        response = told
-    if response.status_code >= 500:
-        await access.abandon(context.pool, claim)
-    else:
-        await _kept(context, claim, response)
-    return response
+        return told
 
 
 async def _claimed(context: Context, named: access.Request) -> Fresh | Replay:
     for _ in range(int(WAIT_S / STEP_S)):
-        found = await access.begin(context.pool, named, context.clock.now(), stale_after=STALE_AFTER)
+        at = context.clock.now()
+        try:
+            found = await access.begin(context.pool, named, at, stale_after=STALE_AFTER)
+        except Exception:
+            # It may have been written, and only the answer was lost.
+            await _let_go(context, Fresh(named, at))
+            raise
         if isinstance(found, Conflict):
             raise IdempotencyConflict()
         if isinstance(found, Fresh | Replay):
             return found
         await asyncio.sleep(STEP_S)
     raise InProgress()
+
+
+async def _let_go(context: Context, claim: Fresh) -> None:
+    """Abandon the claim: now, or, while the database is away, as soon as it is back; the caller does not wait for that."""
+
+    async def abandoned() -> None:
+        for _ in range(int(STALE_AFTER.total_seconds())):
+            with suppress(Exception):
+                await access.abandon(context.pool, claim)
+                return
+            await asyncio.sleep(1)
+
+    task = asyncio.create_task(abandoned())
+    _letting_go.add(task)
+    task.add_done_callback(_letting_go.discard)
+    await asyncio.wait({task}, timeout=STEP_S)
 
 
 async def _kept(context: Context, claim: Fresh, response: Response) -> None:
