@@ -23,13 +23,14 @@ from activities.ports import (
 )
 from domain.customer import Customer
 from domain.document import reminder
-from domain.dunning import Action, ActionKind, Collection, CollectionState
+from domain.dunning import Action, ActionKind, Collection
 from domain.ids import derived_id
-from domain.payment import UNUSABLE_METHOD, WRONG_REQUEST, Payment, PaymentState
+from domain.payment import CANCELED, UNUSABLE_METHOD, WRONG_REQUEST, Payment, PaymentState
 from domain.subscription import SubscriptionState
 
 KEYS_ARE_GOOD_FOR = timedelta(hours=23)
 ASK_AT_MOST = 6
+NOT_EXECUTED = "not_executed"
 FINAL = frozenset({PaymentState.SUCCEEDED, PaymentState.FAILED, PaymentState.REFUNDED})
 
 
@@ -109,7 +110,7 @@ class CollectingActivities:
             intent = await self._payments.read_intent(intent_ref=attempts[-1].intent_ref)
             return await self._heard(attempts, intent, at)
         if attempts and attempts[-1].state not in FINAL:
-            return await self._never_happened(attempts[-1], at)
+            return await self._never_happened(attempts[-1], NOT_EXECUTED, at)
         return await self._looked(command.invoice_id, at)
 
     @activity.defn
@@ -121,17 +122,16 @@ class CollectingActivities:
         action = command.action
         async with self._open_books() as books:
             collection = await books.collections.get(command.invoice_id)
-        if collection.next_action == action:
-            collection = await self._acted(collection, action)
-        if action.kind is ActionKind.WRITE_OFF and collection.state is CollectionState.WRITTEN_OFF:
-            await self._ended(collection, action.at)
-        return collection
+        return await self._acted(collection, action) if collection.next_action == action else collection
 
     async def _acted(self, collection: Collection, action: Action) -> Collection:
         mail = await self._reminded(collection, action) if action.kind is ActionKind.REMIND else ""
-        faster = await self._given_up(collection, action.at) if action.kind is ActionKind.WRITE_OFF else None
-        if faster is not None:
-            return faster
+        if action.kind is ActionKind.WRITE_OFF:
+            faster = await self._given_up(collection, action.at)
+            if faster is not None:
+                return faster
+            # Before the write-off is recorded: what is lost in between is found again by the open collection.
+            await self._ended(collection, action.at)
         async with self._open_books() as books:
             collection = await books.collections.lock(collection.invoice_id)
             if collection.next_action != action:
@@ -255,7 +255,8 @@ class CollectingActivities:
                 state=PaymentState.PENDING,
             )
         elif payment.state is not PaymentState.REQUIRES_ACTION and _never_executed(payment, intent, attempts):
-            return await self._never_happened(payment, at)
+            code = CANCELED.code if intent.decline == CANCELED else None
+            return await self._never_happened(payment, code or NOT_EXECUTED, at)
         return await self._record(payment, intent, at)
 
     async def _looked(self, invoice_id: str, at: datetime) -> Collection:
@@ -264,14 +265,12 @@ class CollectingActivities:
             await books.collections.put(collection)
         return collection
 
-    async def _never_happened(self, payment: Payment, at: datetime) -> Collection:
+    async def _never_happened(self, payment: Payment, code: str, at: datetime) -> Collection:
         async with self._open_books() as books:
             collection = await books.collections.lock(payment.invoice_id)
             if collection.in_flight:
-                collection = collection.not_executed(at)
-                await books.payments.put(replace(payment, state=PaymentState.FAILED, decline_code="not_executed"))
-            else:
-                collection = collection.looked(at)
+                return await recording.not_executed(books, collection, payment, code, at=at, late=self._late(at))
+            collection = collection.looked(at)
             await books.collections.put(collection)
         return collection
 

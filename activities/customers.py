@@ -19,6 +19,7 @@ class UseMethod:
     method: str
     at: datetime
     actor: str = "perennial"
+    token: str = ""
 
 
 class CustomerActivities:
@@ -44,13 +45,14 @@ class CustomerActivities:
         method = await self._attached(customer_ref, command)
         async with self._open_books() as books:
             customer = await books.customers.lock(command.customer_id)
-            if _is_news(customer, method, command.at):
+            if _is_news(customer, method, command):
                 customer = replace(
                     customer,
                     provider_ref=customer_ref,
                     payment_method=method.ref,
                     method_label=method.label,
                     method_at=command.at,
+                    method_token=command.token or None,
                 )
                 await _record(books, customer, command)
             waiting = await books.collections.open_of(customer.id)
@@ -66,11 +68,13 @@ class CustomerActivities:
             raise InvalidInput(why, (FieldError(("use",), why),)) from rejected
 
 
-def _is_news(customer: Customer, method: PaymentMethod, at: datetime) -> bool:
+def _is_news(customer: Customer, method: PaymentMethod, command: UseMethod) -> bool:
     """Whether the customer's latest word is older than this one. A collection must not be asked twice for one word."""
-    if customer.method_at is None or customer.method_at < at:
+    if command.token and customer.method_token == command.token:
+        return False
+    if customer.method_at is None or customer.method_at < command.at:
         return True
-    return customer.method_at == at and customer.payment_method != method.ref
+    return customer.method_at == command.at and customer.payment_method != method.ref
 
 
 async def _record(books: Books, customer: Customer, command: UseMethod) -> None:
@@ -80,7 +84,7 @@ async def _record(books: Books, customer: Customer, command: UseMethod) -> None:
     await books.audit.add(
         AuditEvent(
             type="customer.payment_method_changed",
-            cause=f"{customer.id}/{customer.payment_method}",
+            cause=f"{customer.id}/{customer.payment_method}/{command.at.isoformat()}",
             at=command.at,
             customer_id=customer.id,
             subject=customer.id,

@@ -85,6 +85,18 @@ async def outcome(
     return after
 
 
+async def not_executed(
+    books: Books, collection: Collection, payment: Payment, code: str, *, at: datetime, late: timedelta
+) -> Collection:
+    """The provider has no trace of the attempt: it is over without a charge; `code` says why."""
+    after = collection.not_executed(at).behind(late)
+    payment = replace(payment, state=PaymentState.FAILED, decline_code=code)
+    await books.payments.put(payment)
+    await books.collections.put(after)
+    await books.audit.add(replace(_payment_event(payment, after, at), type="payment.not_executed"))
+    return after
+
+
 async def reminded(books: Books, collection: Collection, action: Action, *, late: timedelta, mail: str) -> Collection:
     """A reminder was due; `mail` says what became of it: sent, failed, or no address."""
     return await _acted(books, collection, action, "collection.reminded", late, mail=mail)

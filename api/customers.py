@@ -209,7 +209,7 @@ async def _with_method(context: Context, call: Call, customer: Customer, method:
         context,
         Start(
             run=PaymentMethodWorkflow.run,
-            message=UseMethod(customer_id=customer.id, method=method, at=call.at, actor=call.actor),
+            message=UseMethod(customer_id=customer.id, method=method, at=call.at, actor=call.actor, token=call.token),
             customer_id=customer.id,
             state="saving",
         ),

@@ -27,7 +27,7 @@ from store import access
 from store.access import Conflict, Fresh, Replay
 
 HEADER = "idempotency-key"
-STALE_AFTER = timedelta(minutes=3)
+STALE_AFTER = timedelta(minutes=1)
 WAIT_S = 10
 STEP_S = 0.05
 # What runs on when its request is answered must be held by somebody.

@@ -198,7 +198,7 @@ async def accept_quote(id: str, request: Request, context: Doors, call: Calling,
     if verb.preview:
         return await acceptance_previewed(context, call, quote, acceptance.accepted_by or "")
     if quote.state is not QuoteState.ACCEPTED:
-        accepted_by = acceptance.accepted_by or await _customer_name(context, quote)
+        accepted_by = acceptance.accepted_by or await _customer_key(context, quote)
         command = AcceptQuote(
             quote_id=quote.id, accepted_by=accepted_by, at=call.at, actor=call.actor, known_at=known_at
         )
@@ -224,9 +224,9 @@ async def _expected(context: Context, call: Call, quote: Quote, verb: Verb) -> d
     return quote.version_at
 
 
-async def _customer_name(context: Context, quote: Quote) -> str:
-    async with context.open_books() as books:
-        return (await books.customers.get(quote.customer_id)).name
+async def _customer_key(context: Context, quote: Quote) -> str:
+    """Not the name: what a workflow is told stays in its history."""
+    return (await keys_of(context.pool, [quote.customer_id]))[quote.customer_id]
 
 
 async def _shown(context: Context, quote: Quote) -> Response:

@@ -14,7 +14,7 @@ Change = tuple[str | None, str | None]
 # What names or reaches a person, or a secret of theirs: that it changed is told, not what it was.
 _PRIVATE = frozenset({"name", "email", "address", "tax_id", "accepted_by", "provider_ref", "payment_method"})
 # How we recognise requests; nobody's business.
-_OURS = frozenset({"moved_by"})
+_OURS = frozenset({"moved_by", "method_token"})
 _HIDDEN = "(not kept)"
 _LONGEST = 500
 

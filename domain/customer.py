@@ -17,7 +17,8 @@ class Buyer:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Customer:
     """`collections` names a dunning policy of the price book. `provider_ref` and `payment_method` are the payment provider's
-    references; `method_label` is fit to show. `method_at` (UTC) is when the customer named that method.
+    references; `method_label` is fit to show. `method_at` (UTC) is when the customer named that method, `method_token` in
+    which request.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Customer:
     payment_method: str | None = None
     method_label: str | None = None
     method_at: datetime | None = None
+    method_token: str | None = None
 
     @property
     def buyer(self) -> Buyer:

@@ -6,11 +6,12 @@
     a bank that takes its days: processing            any other open one: write_off_after ──> written_off
 
 `next_action` says what time alone will do next, and when; `attempted`, `method_changed`, `acted` return the next Collection.
-While money is on its way nobody is reminded, nothing is suspended, nothing is written off: that waits for the bank's word.
+While money is on its way, or the fault is ours, nobody is reminded, nothing is suspended, nothing is written off.
 The first charge is at issue when `net_days` is 0, else when due; each retry counts from the failure before it; reminders,
 suspension and write-off count from the due instant (contract section 6).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -68,7 +69,13 @@ class StuckReason(StrEnum):
 # The money may be on its way.
 _IN_FLIGHT = frozenset({StuckReason.PROCESSING_TOO_LONG, StuckReason.UNKNOWN_OUTCOME})
 # What may come to an end at the provider without us: it is read now and then, for its webhook may be lost.
-_READ = _IN_FLIGHT | {StuckReason.AUTHENTICATION_REQUIRED}
+_READ = _IN_FLIGHT | {
+    StuckReason.AUTHENTICATION_REQUIRED,
+    StuckReason.HARD_DECLINE,
+    StuckReason.RETRIES_EXHAUSTED,
+}
+# What only we can mend: no customer is dunned for it.
+_OURS = frozenset({StuckReason.PROCESS_FAILING, StuckReason.PROVIDER_UNAVAILABLE})
 
 
 class ActionKind(StrEnum):
@@ -97,7 +104,8 @@ class Collection:
     `attempts` counts charges tried, `retries_used` those taken from the policy's schedule. `charge_at` is when the next charge
     is due, None when nothing is scheduled; then `cause` says why, and `since` since when. `read_at` is when the provider is
     asked what became of the money. `reminded_until` is the instant up to which reminders are done with. `delay` is how much
-    later than due we did things, after an outage of ours; what is still to come keeps its distance. All instants UTC.
+    later than due we did things, after an outage of ours; what is still to come keeps its distance. `unheard_since` is since
+    when the provider has heard no charge of ours. All instants UTC.
     """
 
     invoice_id: str
@@ -119,6 +127,7 @@ class Collection:
     reminded_until: datetime | None = None
     suspended: bool = False
     delay: timedelta = timedelta(0)
+    unheard_since: datetime | None = None
 
     @property
     def is_open(self) -> bool:
@@ -138,17 +147,15 @@ class Collection:
     @property
     def next_action(self) -> Action | None:
         """What time does next, and when; None when the collection is closed or only a fact from outside can move it."""
-        if not self.is_open:
-            return None
-        order = list(ActionKind)
-        return min(self._actions(), key=lambda action: (action.at, order.index(action.kind)), default=None)
+        return _first(self._actions()) if self.is_open else None
 
     @property
     def waiting(self) -> Waiting | None:
-        """Whose move it is; None when it is closed."""
+        """Whose move it is; None when it is closed. That we look now and then what the provider knows is no move."""
         if not self.is_open:
             return None
-        action = self.next_action
+        looks = self.in_flight
+        action = _first(action for action in self._actions() if looks or action.kind is not ActionKind.READ)
         party = {
             CollectionState.AWAITING_CUSTOMER: Party.CUSTOMER,
             CollectionState.PROCESSING: Party.BANK,
@@ -181,6 +188,7 @@ class Collection:
             cause=None,
             stuck_reason=None,
             reminded_until=at if self.in_flight else self.reminded_until,
+            unheard_since=self.unheard_since if outcome is PaymentState.UNKNOWN else None,
         )
         match outcome:
             case PaymentState.SUCCEEDED:
@@ -195,16 +203,21 @@ class Collection:
                 return known._in_flight(StuckReason.PROCESSING_TOO_LONG, at)
 
     def not_executed(self, at: datetime) -> "Collection":
-        """The provider has no trace of the last attempt: no money was asked for, so it is asked for now."""
+        """The provider has no trace of the last attempt: no money was asked for, so it is asked for now.
+
+        Where that happens again and again it is asked for ever more rarely, and after `stuck_after` a person must see to it.
+        """
+        since = self.unheard_since or at
         return replace(
             self,
             state=CollectionState.OPEN,
-            charge_at=at,
+            charge_at=at + min(at - since, POLL_AT_MOST),
             read_at=None,
-            cause=None,
+            cause=StuckReason.PROVIDER_UNAVAILABLE,
             stuck_reason=None,
             reminded_until=at,
-            since=at,
+            since=since,
+            unheard_since=since,
         )
 
     def told(self, at: datetime) -> "Collection":
@@ -222,17 +235,20 @@ class Collection:
         return replace(self, charge_at=None)._blocked(StuckReason.NO_PAYMENT_METHOD, at)
 
     def method_changed(self, at: datetime) -> "Collection":
-        """The customer has a new payment method: it is charged at once where nothing is scheduled, else on schedule.
-
-        While the outcome of a charge is open, stuck or not, the money is not asked for a second time.
+        """The customer has a new payment method: it is charged at once where nothing is scheduled or access is shut, else on
+        schedule. While the outcome of a charge is open, stuck or not, the money is not asked for a second time.
         """
-        if self.state not in {CollectionState.AWAITING_CUSTOMER, CollectionState.STUCK} or self.in_flight:
+        at_once = {CollectionState.AWAITING_CUSTOMER, CollectionState.STUCK}
+        if self.suspended:
+            at_once.add(CollectionState.RETRYING)
+        if self.state not in at_once or self.in_flight:
             return self
         return replace(
             self,
             state=CollectionState.OPEN,
             charge_at=max(at, self.first_charge_at),
             read_at=None,
+            reminded_until=at if self.cause in _OURS else self.reminded_until,
             cause=None,
             stuck_reason=None,
             since=at,
@@ -255,7 +271,8 @@ class Collection:
             case ActionKind.SUSPEND:
                 return replace(self, suspended=True)
             case ActionKind.MARK_STUCK:
-                return replace(self, state=CollectionState.STUCK, stuck_reason=self.cause, since=action.at)
+                stuck = replace(self, state=CollectionState.STUCK, stuck_reason=self.cause, since=action.at)
+                return replace(stuck, charge_at=None, unheard_since=None)
             case ActionKind.WRITE_OFF:
                 return self._closed(CollectionState.WRITTEN_OFF, action.at)
             case ActionKind.CHARGE | ActionKind.READ:
@@ -328,7 +345,7 @@ class Collection:
             actions.append(Action(kind=ActionKind.READ, at=self.read_at))
         if self.cause and self.state is not CollectionState.STUCK:
             actions.append(Action(kind=ActionKind.MARK_STUCK, at=self.since + self._patience()))
-        if self.in_flight:
+        if self.in_flight or self.cause in _OURS:
             return actions
         actions += [Action(kind=ActionKind.REMIND, at=at) for at in self._reminders()[:1]]
         if self.policy.suspend_after is not None and not self.suspended:
@@ -350,6 +367,11 @@ class Collection:
         after = self.reminded_until
         instants = sorted(self.due_at + self.delay + offset for offset in self.policy.reminders)
         return [at for at in instants if at - self.delay >= self.issued_at and (after is None or at > after)]
+
+
+def _first(actions: Iterable[Action]) -> Action | None:
+    order = list(ActionKind)
+    return min(actions, key=lambda action: (action.at, order.index(action.kind)), default=None)
 
 
 def opened(invoice: Invoice, policy: DunningPolicy) -> Collection:

@@ -167,7 +167,8 @@ class Order:
         was = self.step(name)
         if was.state is state:
             return self
-        if was.state is not StepState.WAITING:
+        # One that could not be heard may have begun all the same.
+        if was.state not in {StepState.WAITING, StepState.UNAVAILABLE}:
             raise InvalidState(f"step {name} of order {self.key} is {was.state}, not waiting")
         answered = self.answered(name, state, at, detail)
         steps = tuple(replace(step, silent=silent) if step.name == name else step for step in answered.steps)

@@ -107,5 +107,7 @@ def _columns(collection: Collection) -> dict[str, Any]:
         "stuck_reason": collection.stuck_reason,
         "suspended": collection.suspended,
         **waits(collection.waiting),
+        # What time really does next, our own looking included: by this the clock's work is known.
+        "next_action_at": collection.next_action.at if collection.next_action else None,
         "document": collection,
     }

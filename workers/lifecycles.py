@@ -96,7 +96,8 @@ class TemporalLifecycles:
                 SubscriptionWorkflow.cancel, command, start_workflow_operation=start, id=cause
             )
         except WorkflowUpdateFailedError as error:
-            raise error.cause from error
+            # Time made it due: it must be done, so it is asked for again until it is.
+            raise RuntimeError(f"{subscription.id} does not end") from error
 
     def _subscription_run(self, subscription: Subscription, unsettled: Collection | None = None) -> SubscriptionRun:
         return SubscriptionRun(

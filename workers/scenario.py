@@ -102,6 +102,7 @@ def _payment_method(step: Fields) -> Request:
     return Request("POST", f"/v1/customers/{step['customer']}/payment-methods", {"use": step["use"]})
 
 
+AT_MOST_EVENTS = 100_000
 REQUESTS: dict[str, Callable[[Fields], Request]] = {
     "quote": _quote,
     "accept": _accept,
@@ -244,8 +245,8 @@ def _wrong(verb: str, fields: Mapping[str, Any], customers: set[str]) -> list[tu
     customer, count = fields.get("customer"), fields.get("count", 1)
     if customer is not None and str(customer) not in customers:
         wrong.append((("customer",), f"no customer {customer!r} among `customers`"))
-    if verb == "usage" and (type(count) is not int or count < 1):
-        wrong.append((("count",), "must be a whole number, 1 or more"))
+    if verb == "usage" and (type(count) is not int or not 1 <= count <= AT_MOST_EVENTS):
+        wrong.append((("count",), f"must be a whole number from 1 to {AT_MOST_EVENTS}"))
     return wrong
 
 

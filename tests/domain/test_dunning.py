@@ -1,5 +1,6 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -53,11 +54,15 @@ def due(one: Collection) -> tuple[str, timedelta] | None:
 
 
 def left_to_time(one: Collection, outcomes: str = "soft", until: timedelta = 400 * DAY) -> list[tuple[str, timedelta]]:
-    """All that time does to it, each charge with the next of the outcomes (the last for all that follow)."""
+    """All that time does to it, each charge with the next of the outcomes (the last for all that follow).
+
+    That the provider is asked now and then is left out, but where money is on its way.
+    """
     drawn = outcomes.split(", ")
     done: list[tuple[str, timedelta]] = []
     while (action := one.next_action) and action.at <= NOON + until:
-        done.append((action.kind.value, action.at - NOON))
+        if action.kind is not READ or one.in_flight:
+            done.append((action.kind.value, action.at - NOON))
         if action.kind is CHARGE:
             one = tried(one, drawn.pop(0) if len(drawn) > 1 else drawn[0], action.at)
         elif action.kind is READ:
@@ -123,6 +128,10 @@ class TestRetries:
         assert (one.state, one.stuck_reason, one.charge_at) == (STUCK, StuckReason.PROCESS_FAILING, None)
         assert one.waiting is not None
         assert one.waiting.on is Party.US
+        # Nobody is dunned for our own fault, nor for the time that it took us.
+        assert one.next_action is None
+        mended = one.method_changed(NOON + 20 * DAY)
+        assert left_to_time(mended, "hard")[:2] == [("charge", 20 * DAY), ("suspend", 20 * DAY)]
 
     @pytest.mark.parametrize("decline", [DeclineClass.NEVER, DeclineClass.CUSTOMER])
     def test_do_not_follow_a_hard_one(self, decline: DeclineClass):
@@ -336,7 +345,7 @@ class TestOutcomeToCome:
         [
             (PaymentState.SUCCEEDED, None, PAID, None),
             (PaymentState.FAILED, SOFT, RETRYING, ("charge", DAY + 2 * HOUR)),
-            (PaymentState.FAILED, HARD, AWAITING, ("mark_stuck", 3 * DAY + 2 * HOUR)),
+            (PaymentState.FAILED, HARD, AWAITING, ("read", 2 * HOUR + 15 * MINUTE)),
             (PaymentState.REQUIRES_ACTION, None, AWAITING, ("read", 2 * HOUR + 15 * MINUTE)),
         ],
     )
@@ -349,7 +358,26 @@ class TestOutcomeToCome:
 
     def test_that_never_happened_is_charged_anew_under_a_new_number(self):
         one = tried(collection(QUIET), "unknown").not_executed(NOON + HOUR)
-        assert (one.state, one.cause, due(one), one.attempts) == (OPEN, None, ("charge", HOUR), 1)
+        assert (one.state, due(one), one.attempts) == (OPEN, ("charge", HOUR), 1)
+        assert one.attempted(PaymentState.SUCCEEDED, None, None, NOON + HOUR).state is PAID
+
+    def test_that_never_happens_again_and_again_is_asked_for_more_rarely_and_then_wants_a_person(self):
+        one = collection(policy("1 2", "0 1 2", stuck_after=3 * DAY, suspend_after=DAY, write_off_after=2 * DAY))
+        one = one.acted(Action(kind=REMIND, at=NOON))
+        charged: list[timedelta] = []
+        while (action := one.next_action) and action.kind is CHARGE:
+            charged.append(action.at - NOON)
+            one = tried(one, "unknown", action.at).not_executed(action.at + 5 * MINUTE)
+        minutes = [after // MINUTE for after in charged]
+        assert minutes[:7] == [0, 5, 15, 35, 75, 155, 315]
+        assert all(later - earlier <= DAY + 5 * MINUTE for earlier, later in pairwise(charged))
+        assert due(one) == ("mark_stuck", 3 * DAY + 5 * MINUTE)
+        stuck = one.acted(action)
+        assert (stuck.state, stuck.stuck_reason) == (STUCK, StuckReason.PROVIDER_UNAVAILABLE)
+        assert stuck.next_action is None
+        late = NOON + 10 * DAY
+        paid = stuck.method_changed(late).attempted(PaymentState.SUCCEEDED, None, None, late)
+        assert (paid.state, paid.unheard_since) == (PAID, None)
 
     def test_unknown_that_turns_out_to_be_on_its_way_gets_the_banks_patience(self):
         one = tried(collection(QUIET), "unknown").resolved(PaymentState.PROCESSING, None, None, NOON + 5 * MINUTE)
@@ -382,6 +410,11 @@ class TestNewPaymentMethod:
         stuck = tried(collection(), outcome).acted(Action(kind=MARK_STUCK, at=NOON + 7 * DAY))
         assert stuck.state is STUCK
         assert stuck.method_changed(NOON + 8 * DAY) == stuck
+
+    def test_is_charged_at_once_also_before_a_retry_where_access_is_shut(self):
+        shut = replace(declined(collection(policy("20"))), suspended=True)
+        assert due(shut.method_changed(NOON + 15 * DAY)) == ("charge", 15 * DAY)
+        assert due(replace(shut, suspended=False).method_changed(NOON + DAY)) != ("charge", DAY)
 
     def test_does_not_bring_an_invoice_forward_that_is_not_due(self):
         early = collection(policy(net_days=14)).unchargeable(NOON + DAY)
@@ -440,7 +473,8 @@ class TestWaiting:
         waits = one.waiting
         assert waits is not None
         assert (waits.on, waits.since, waits.until) == (on, NOON, NOON + until)
-        assert (waits.next_action, waits.next_action_at) == (one.next_action.kind, one.next_action.at)
+        shown = one if one.in_flight else replace(one, read_at=None)
+        assert (waits.next_action, waits.next_action_at) == (shown.next_action.kind, shown.next_action.at)
 
     def test_for_the_first_charge_is_ours(self):
         waits = collection(policy(net_days=14)).waiting

@@ -151,7 +151,11 @@ class TestACallBack:
         with pytest.raises(InvalidState, match="not waiting"):
             once.called_back("a", done=not done, at=LATER)
 
-    @pytest.mark.parametrize("state", [PENDING, UNAVAILABLE, UNDONE])
+    @pytest.mark.parametrize(("done", "state"), [(True, DONE), (False, FAILED)])
+    def test_to_a_step_whose_target_could_not_be_heard_counts(self, done: bool, state: StepState):
+        assert order(UNAVAILABLE).called_back("a", done=done, at=LATER).step("a").state is state
+
+    @pytest.mark.parametrize("state", [PENDING, UNDONE])
     @pytest.mark.parametrize("done", [True, False])
     def test_nobody_waits_for_is_refused(self, state: StepState, done: bool):
         with pytest.raises(InvalidState, match=f"is {state}, not waiting"):

@@ -178,6 +178,15 @@ class TestOneOrder:
         )
         assert (await line.collection("ada"))["issued_at"] == text(NINE + timedelta(days=2))
 
+    async def test_a_target_that_was_not_heard_and_calls_back_has_done_it(self, line: Line):
+        await line.customer("ada")
+        await line.quote("ada")
+        line.world.world.sandbox.provisioning.fail(503)
+        await line.accept("ada")
+        await line.done("orders/ada/steps/account/complete")
+        await line.settle()
+        await line.sold_once("ada")
+
     async def test_a_target_that_calls_back_that_it_cannot_takes_all_back(self, line: Line):
         await line.customer("ada")
         await line.quote("ada")
@@ -258,7 +267,7 @@ class TestOneCharge:
     async def test_an_outage_is_no_decline(self, line: Line, fault: str, times: int, on: str):
         await line.sandbox("faults", kind=fault, times=times, on=on)
         await line.sold("ada")
-        await line.later(hours=3)
+        await line.later(hours=24)
         collection = await line.paid_once("ada")
         decline_codes = {attempt["decline_code"] for attempt in collection["attempts"]}
         assert decline_codes <= {None, "not_executed"}

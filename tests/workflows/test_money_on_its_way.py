@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 
-from tests.workflows.worlds import CARD, Line, offer
+from tests.workflows.worlds import CARD, Line, offer, price_book
 from workflows import names
 
 ASKS_THE_CUSTOMER, NEVER_SETTLES = "pm_sandbox_parked", "pm_processing_de"
@@ -61,6 +61,17 @@ class TestHeardWithoutAWebhook:
         await line.later(days=1)
         assert await states(line) == [("failed", "authentication_required"), ("succeeded", None)]
         assert (await line.collection("ada"))["state"] == "paid"
+        await line.sound()
+
+    async def test_one_who_pays_on_screen_after_a_hard_no_is_not_reminded_nor_shut_out(self, line: Line):
+        await webhooks_are_lost(line)
+        await line.sold("ada", "pm_card_chargeDeclinedLostCard", email="ada@example.com")
+        await line.later(hours=2)
+        assert await pays_on_screen(line, await intent(line)) == 200
+        await line.later(days=20)
+        assert (await line.collection("ada"))["state"] == "paid"
+        events = {event["type"] for event in (await line.get("events", limit="200"))["data"]}
+        assert not events & {"collection.stuck", "entitlement.suspended"}
         await line.sound()
 
 
@@ -127,6 +138,16 @@ class TestTheWriteOff:
         assert (await line.get("subscriptions/ada"))["state"] == "ended"
         await line.sound()
 
+    async def test_of_one_that_has_ended_and_whose_last_invoice_waits_ends_the_collection_too(self, line: Line):
+        book = price_book(default={"retries": [], "reminders": [], "write_off_after": "P31D", "on_write_off": "cancel"})
+        book["plans"][0] |= {"term": {"intervals": 1, "auto_renew": False}, "usage_grace": "P2D"}
+        await line.catalog(book)
+        await line.sold("ada", "pm_card_chargeDeclinedLostCard")
+        await line.later(days=40)
+        assert (await line.get("subscriptions/ada"))["state"] == "ended"
+        assert (await line.collection("ada"))["state"] == "written_off"
+        await line.sound()
+
 
 class TestWhatIsOurFault:
     async def test_a_request_that_the_provider_never_takes_waits_for_us_not_for_the_customer(self, line: Line):
@@ -137,6 +158,22 @@ class TestWhatIsOurFault:
         collection = await line.collection("ada")
         assert (collection["state"], collection["stuck_reason"]) == ("stuck", "process_failing")
         assert (collection["waiting_on"], await states(line)) == ("us", [("failed", "request_rejected")])
+        await line.later(days=28)
+        assert (await line.collection("ada"))["state"] == "stuck"
+        events = {event["type"] for event in (await line.get("events", limit="200"))["data"]}
+        assert not events & {"collection.reminded", "entitlement.suspended", "invoice.written_off"}
+        await line.sound()
+
+    async def test_a_provider_that_hears_no_charge_is_not_asked_for_ever(self, line: Line):
+        await line.sandbox("faults", kind="timeout_before_charge", times=1000, on="confirm_intent")
+        await line.sold("ada")
+        await line.later(days=25)
+        collection = await line.collection("ada")
+        assert (collection["state"], collection["stuck_reason"]) == ("stuck", "provider_unavailable")
+        attempts = await states(line)
+        assert 8 < len(attempts) < 16
+        assert {state for state, _ in attempts} == {"failed"}
+        assert not await line.charges()
         await line.sound()
 
 
