@@ -14,16 +14,17 @@ from domain.audit import AuditEvent
 from domain.calendar import local_day
 from domain.catalog import PlanRef, PriceBook
 from domain.claim import sold_by, unclaimed
+from domain.commitment import counted_since
 from domain.customer import Customer
 from domain.drafting import Draft, draft_invoice, dunning_policy, issued
 from domain.dunning import Collection, opened
 from domain.invoice import Invoice
 from domain.ledger import Account, invoice_posting
-from domain.measure import BilledUsage, is_over_term, measures
-from domain.metering import USAGE_MAX_AGE
+from domain.measure import BilledUsage, late_since, measures
 from domain.subscription import Plans, Subscription, SubscriptionState
 from domain.tax import tax_rate
 from domain.turn import Turn, cancelled, turned
+from domain.unpriced import Unpriced
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +83,11 @@ class BillingActivities:
     async def cancel(self, command: CancelSubscription) -> Billed:
         """End the subscription now: access ends at the instant, the last invoice holds what is due until then.
 
-        Idempotent: one that has ended stays as it is.
+        Idempotent: one that has ended by then stays as it is, though its last invoice may be to come.
         """
         async with self._open_books() as books:
             subscription = await books.subscriptions.lock(command.subscription_id)
-            if subscription.state is SubscriptionState.ENDED:
+            if subscription.state_at(command.at) is SubscriptionState.ENDED:
                 return _answer(subscription, await unsettled(books, subscription))
             plans = await books.catalog.plans(refs_of(subscription))
             turn = cancelled(subscription, plans, at=command.at, cause=f"cancel/{command.cause}")
@@ -105,6 +106,7 @@ async def bill(
     book = await books.catalog.current()
     draft = await _drafted(books, subscription, turn, plans, book, customer)
     await books.audit.add(*(_told(event, turn, actor) for event in turn.events))
+    await books.audit.add(*(_unpriced(one, turn) for one in draft.unpriced))
     collection = None
     if draft.invoice is not None:
         collection = await _issued(books, draft.invoice, turn, book, customer, actor)
@@ -123,9 +125,8 @@ def refs_of(subscription: Subscription) -> tuple[PlanRef, ...]:
 async def _drafted(
     books: Books, subscription: Subscription, turn: Turn, plans: Plans, book: PriceBook, customer: Customer
 ) -> Draft:
-    since = subscription.sections[0].starts_at - USAGE_MAX_AGE
-    counts = any(is_over_term(charge) for plan in plans.values() for charge in plan.charges)
-    asked_since = min(since, subscription.activated_at) if counts else since
+    since = late_since(subscription)
+    asked_since = counted_since(subscription, plans, since)
     billed = (await books.invoices.billed_since([subscription.id], asked_since))[subscription.id]
     earlier = tuple(was for was in billed if was.part.ends_at > since)
     plans = {**plans, **await books.catalog.plans({was.part.item.plan for was in earlier} - set(plans))}
@@ -206,6 +207,25 @@ def _told(event: str, turn: Turn, actor: str) -> AuditEvent:
         subscription_id=turn.after.id,
         data={"subscription": turn.after.key, "period": f"{turn.period.starts_on}/{turn.period.ends_on}"},
         actor=actor,
+    )
+
+
+def _unpriced(left: Unpriced, turn: Turn) -> AuditEvent:
+    part = left.part
+    return AuditEvent(
+        type="usage.unpriced",
+        cause=f"{turn.after.id}/{turn.cause}/{part.starts_at:%Y-%m-%dT%H:%M:%SZ}/{part.item.position}/{left.charge}",
+        at=turn.issue_at,
+        customer_id=turn.after.customer_id,
+        subject=turn.after.id,
+        subscription_id=turn.after.id,
+        data={
+            "subscription": turn.after.key,
+            "plan": part.item.plan.key,
+            "charge": left.charge,
+            "period": f"{part.period.starts_on}/{part.period.ends_on}",
+            "why": left.why,
+        },
     )
 
 

@@ -5,7 +5,8 @@
     newest line   ├──────── sells ───────────────┤  what neither has:             .........├──┤
 
 Subscriptions are ordered by the instant of their activation, then by id; lines of one by position. Two charges of one line
-on one meter both price it: that is what its plan says. A trial sells no usage, so it claims none.
+on one meter both price it: that is what its plan says. A trial sells no usage, so it claims none until it ends,
+and all from then on, whether or not the books have got there.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,11 +38,13 @@ def age_of(subscription: Subscription, position: int) -> Age:
 
 
 def sold_by(subscription: Subscription, billed: Iterable[BilledUsage], plans: Plans) -> Iterator[Sold]:
-    """What the lines of `subscription` sell of usage: in the parts that were `billed`, and in the current period."""
+    """What the lines of `subscription` sell of usage: in the parts that were `billed`, and since the last of them."""
     for was in billed:
         if was.meter is not None:
             yield Sold(age_of(subscription, was.part.item.position), was.meter, was.part.starts_at, was.part.ends_at)
-    if subscription.state is not SubscriptionState.ACTIVE or subscription.period is None:
+    tries = subscription.state is SubscriptionState.TRIALING and subscription.recurs
+    since = subscription.instant(subscription.trial_ends_on) if tries and subscription.trial_ends_on else None
+    if since is None and (subscription.state is not SubscriptionState.ACTIVE or subscription.period is None):
         return
     ends = [*(section.starts_at for section in subscription.sections[1:]), None]
     for section, section_ends_at in zip(subscription.sections, ends, strict=True):
@@ -50,7 +53,8 @@ def sold_by(subscription: Subscription, billed: Iterable[BilledUsage], plans: Pl
             ends_on = subscription.served_until(plan)
             known = [at for at in (section_ends_at, subscription.instant(ends_on) if ends_on else None) if at]
             for meter in dict.fromkeys(charge.meter for charge in plan.charges if charge.meter is not None):
-                yield Sold(age_of(subscription, item.position), meter, section.starts_at, min(known, default=None))
+                starts_at = since or section.starts_at
+                yield Sold(age_of(subscription, item.position), meter, starts_at, min(known, default=None))
 
 
 def unclaimed(subscription: Subscription, parts: Iterable[Part], sold: Sequence[Sold]) -> tuple[Part, ...]:

@@ -13,6 +13,7 @@ from domain.catalog import Commitment
 from domain.measure import BilledUsage, is_over_term
 from domain.money import Money, total
 from domain.rating import true_up
+from domain.subscription import Plans, Subscription
 from domain.turn import Part
 
 Counts = Mapping[tuple[int, datetime, str], BilledUsage]
@@ -22,6 +23,23 @@ Counts = Mapping[tuple[int, datetime, str], BilledUsage]
 def counts_of(billed: Iterable[BilledUsage]) -> Counts:
     """The rows of `billed` that count for a term; of several for one part the last one holds."""
     return {(one.part.item.position, one.part.starts_at, one.charge): one for one in billed if one.meter is None}
+
+
+def counted_since(subscription: Subscription, plans: Plans, since: datetime) -> datetime:
+    """When the term began that ran at `since` (UTC): what ended before it counts for no commitment that may still change.
+
+    Without a commitment over a term it is `since`, and never later than that.
+    """
+    sold = [plans[item.plan] for section in subscription.sections for item in section.items]
+    ending = [plan for plan in sold if any(is_over_term(charge) for charge in plan.charges)]
+    if not ending:
+        return since
+    if not subscription.term or not subscription.term_ends_on or any(plan.duration for plan in ending):
+        return min(since, subscription.activated_at)
+    k = subscription.cadence.index(subscription.term_ends_on)
+    while k > 0 and subscription.instant(subscription.cadence.boundary(k)) > since:
+        k -= subscription.term.intervals
+    return min(since, subscription.instant(subscription.cadence.boundary(k)) if k > 0 else subscription.activated_at)
 
 
 def missing(part: Part, charge: Commitment, currency: str, amounts: Mapping[str, Money], counts: Counts) -> Money:

@@ -8,7 +8,7 @@ Lines stand in the price book's order: arrears of the closed period first, then 
 with; discounts last.
 """
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -20,12 +20,13 @@ from domain.customer import Customer
 from domain.discount import discounted
 from domain.ids import derived_id
 from domain.invoice import Invoice, LineItem, LineKind
-from domain.measure import BilledUsage, Measured, charges_due, is_over_term, measure
+from domain.measure import BilledUsage, Measured, charges_due, is_over_term
 from domain.money import Money, plain, total
 from domain.rating import WHOLE, RatedLine, rate
 from domain.subscription import Item, Plans, Subscription
 from domain.tax import taxed
 from domain.turn import Part, Turn
+from domain.unpriced import Unpriced, rated_usage
 
 NONE, ONE = Fraction(0), Fraction(1)
 _NEVER_PRORATED = frozenset({LineKind.USAGE, LineKind.LATE_USAGE})
@@ -33,10 +34,11 @@ _NEVER_PRORATED = frozenset({LineKind.USAGE, LineKind.LATE_USAGE})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A draft invoice (None: it would have no lines) and what it bills of usage, to be remembered with it."""
+    """A draft invoice (None: it would have no lines), what it bills of usage, to be remembered with it, and what it cannot."""
 
     invoice: Invoice | None
     billed: tuple[BilledUsage, ...]
+    unpriced: tuple[Unpriced, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +67,12 @@ def draft_invoice(
     """The invoice of `turn`. `measured` holds every measure that `measures` asked for.
 
     `earlier` is what previous invoices billed of usage that may still have grown; the difference becomes `late_usage`.
-    `counted` is what counts so far for commitments over terms that run, or closed lately. Raises PricingError.
+    `counted` is what counts so far for commitments over terms that run, or closed lately. Usage that cannot be priced is left
+    out; where all of a charge's usage cannot be priced again, what was billed of that part stays. Raises PricingError.
     """
+    again = _unpriced(dict.fromkeys(was.part for was in earlier), plans, measured)
+    kept = {one.part for one in again if one.whole}
+    earlier = [was for was in earlier if was.part not in kept]
     arrears = [part for part in turn.parts if part.timing is Timing.ARREARS]
     opening = [part for part in turn.parts if part.timing is not Timing.ARREARS]
     late, rebilled = _late_lines(earlier, counted, plans, measured, tax_rate)
@@ -76,7 +82,7 @@ def draft_invoice(
     lines = rated + late + _opening_lines(opening, plans, measured, tax_rate)
     lines += _discount_lines(lines)
     invoice = _invoice(subscription, turn, [line.line for line in lines], inclusive=inclusive) if lines else None
-    return Draft(invoice=invoice, billed=(*billed, *rebilled))
+    return Draft(invoice=invoice, billed=(*billed, *rebilled), unpriced=(*_unpriced(arrears, plans, measured), *again))
 
 
 def dunning_policy(book: PriceBook, customer: Customer) -> DunningPolicy:
@@ -131,10 +137,21 @@ def _invoice(subscription: Subscription, turn: Turn, lines: list[LineItem], *, i
 def _rated(part: Part, charge: Charge, measured: Measured, currency: str) -> tuple[RatedLine, ...]:
     share = WHOLE if part.timing is Timing.ONCE else part.share
     if charge.is_usage:
-        return rate(charge, measured[measure(part, charge)], currency, share=share)
+        return rated_usage(part, charge, measured, currency)[0]
     quantity = Fraction(charge.quantity if charge.quantity is not None else part.item.quantity)
     factor = ONE if part.timing is Timing.ONCE else Fraction(part.item.uplift)
     return rate(charge, quantity, currency, share=share, factor=factor)
+
+
+def _unpriced(parts: Iterable[Part], plans: Plans, measured: Measured) -> list[Unpriced]:
+    return [
+        left
+        for part in parts
+        for charge in charges_due(part, plans)
+        if charge.is_usage
+        for _, left in [rated_usage(part, charge, measured, plans[part.item.plan].currency)]
+        if left
+    ]
 
 
 def _part_lines(part: Part, plans: Plans, measured: Measured, counts: Counts, tax_rate: Decimal) -> list[_Line]:

@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import TypeGuard
 
 from domain.catalog import Charge, Commitment
-from domain.metering import Span, Usage
+from domain.metering import USAGE_MAX_AGE, Span, Usage
 from domain.money import Money
-from domain.subscription import Plans
+from domain.subscription import Plans, Subscription
 from domain.turn import Part
 
 
@@ -68,6 +68,14 @@ def measure(part: Part, charge: Charge) -> Measure:
     needs_events = charge.model in {"percentage", "dynamic"}
     without = tuple(claim.span for claim in part.claimed if claim.meter == charge.meter)
     return Measure(charge.meter, part.starts_at, part.ends_at, dimensions, needs_events, without, part.opens_at)
+
+
+def late_since(subscription: Subscription) -> datetime:
+    """Parts that end after it (UTC) may have got usage since the invoice of the last boundary looked at them.
+
+    What has come since then was at most USAGE_MAX_AGE old when it came.
+    """
+    return subscription.sections[0].starts_at - USAGE_MAX_AGE
 
 
 def measures(parts: Iterable[Part], earlier: Iterable[BilledUsage], plans: Plans) -> tuple[Measure, ...]:

@@ -7,7 +7,7 @@ Usage below zero (corrections that exceed what they correct) is no usage.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache, singledispatch
@@ -31,6 +31,7 @@ from domain.metering import Usage
 
 ONE = Fraction(1)
 NONE = Fraction(0)
+_SHOWN = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,24 @@ def exact(price: Decimal) -> Fraction:
 def price(charge: BaseCharge, usage: Usage, included: Fraction) -> tuple[Priced, ...]:
     """What `usage` costs by the charge's model, the first `included` units being free. No usage, no line."""
     raise PricingError("unknown_model", f"{getattr(charge, 'model', 'this charge')} has no price of its own")
+
+
+def matched(charge: BaseCharge, usage: Usage) -> tuple[Usage, tuple[str, ...]]:
+    """`usage` without the groups for which `charge` has no price, and why each of those has none."""
+    if not isinstance(charge, Matrix) or usage.groups is None:
+        return usage, ()
+    why = {group: wrong for group, used in usage.groups.items() if used > 0 and (wrong := unmatched(charge, group))}
+    kept = {group: used for group, used in usage.groups.items() if group not in why}
+    return (replace(usage, groups=kept) if why else usage), tuple(why[group].detail for group in sorted(why))
+
+
+def unmatched(charge: Matrix, group: tuple[str, ...]) -> PricingError | None:
+    """Why `charge` has no price for the group of these values of its dimensions; None when it has."""
+    try:
+        _match(charge, group)
+    except PricingError as error:
+        return error
+    return None
 
 
 @price.register
@@ -206,6 +225,6 @@ def _match(charge: Matrix, group: tuple[str, ...]) -> tuple[tuple[int, int], Dec
         _, index, best = min(listed, key=lambda one: one[:2])
         return (0, index), best.unit_amount
     if charge.default is None:
-        shown = ", ".join(f"{name}={values.get(name, '')!r}" for name in charge.dimensions)
+        shown = ", ".join(f"{name}={values.get(name, '')[:_SHOWN]!r}" for name in charge.dimensions)
         raise PricingError("unmatched_dimension", f"no price matches {shown}, and there is no default")
     return (1, 0), charge.default

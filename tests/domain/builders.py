@@ -22,13 +22,14 @@ from domain.catalog import (
     Term,
     Timing,
 )
+from domain.commitment import counted_since
 from domain.customer import Buyer
 from domain.discount import Discount
 from domain.drafting import Draft, draft_invoice
 from domain.dunning import Collection
 from domain.dunning import opened as collection_opened
 from domain.invoice import Invoice, LineItem, LineKind
-from domain.measure import BilledUsage, Measure, measures
+from domain.measure import BilledUsage, Measure, late_since, measures
 from domain.metering import Event, Span, measured
 from domain.money import Money
 from domain.quote import Approval, Quote, QuoteLine
@@ -37,7 +38,6 @@ from domain.tax import taxed
 from domain.turn import Turn, cancelled, opened, turned
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
-USAGE_MAX_AGE = 35 * DAY
 JUNE = Period(date(2026, 6, 1), date(2026, 7, 1))
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -186,7 +186,10 @@ class Life:
         return draft
 
     def drafted(self, turn: Turn) -> Draft:
-        earlier = [one for one in self.billed.values() if one.part.ends_at > turn.issue_at - USAGE_MAX_AGE]
+        since = late_since(self.subscription)
+        counts_from = counted_since(self.subscription, self.plans, since)
+        billed = [one for one in self.billed.values() if one.part.ends_at > counts_from]
+        earlier = [one for one in billed if one.part.ends_at > since]
         wanted = measures(turn.parts, earlier, self.plans)
         return draft_invoice(
             self.subscription,
@@ -196,7 +199,7 @@ class Life:
             tax_rate=self.tax,
             inclusive=self.inclusive,
             earlier=earlier,
-            counted=[one for one in self.billed.values() if one.meter is None],
+            counted=[one for one in billed if one.meter is None],
         )
 
     @property

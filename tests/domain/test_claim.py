@@ -9,7 +9,7 @@ from domain.measure import BilledUsage, measures
 from domain.metering import Span
 from domain.subscription import Plans, Subscription
 from domain.turn import Claim, Part, opened, turned
-from tests.domain.builders import DAY, eur, fee, instant, on, plan, plans_by_ref, sold, usage
+from tests.domain.builders import DAY, eur, fee, instant, on, plan, plans_by_ref, setup, sold, usage
 
 METERED = plan(usage(), usage(key="again"), fee())
 OTHER = plan(usage(meter="laps"), key="other")
@@ -92,10 +92,16 @@ class TestBetweenSubscriptions:
         (part,) = unclaimed(younger[0], closing(younger[0], METERED), sold_of(older, younger, plans=BY_REF))
         assert [measure.without for measure in measures([part], (), BY_REF)] == [()]
 
-    def test_a_trial_claims_nothing(self):
+    def test_a_trial_claims_nothing_until_its_end_and_all_from_then_on_though_its_books_lag(self):
         trial = plan(usage(), trial_days=14)
-        older = sold(trial, at=instant("2026-06-01"))
-        assert list(sold_by(older, (), plans_by_ref(trial))) == []
+        older, younger = sold(trial, at=instant("2026-06-01")), running(METERED, id="sub_2", at="2026-06-02")
+        sold_ = sold_of((older, ()), younger, plans={**BY_REF, **plans_by_ref(trial)})
+        (part,) = unclaimed(younger[0], closing(younger[0], METERED), sold_)
+        assert part.claimed == (Claim("units", span("2026-06-15", "2026-07-02")),)
+
+    def test_a_trial_of_what_never_recurs_claims_nothing(self):
+        trial = plan(setup(), trial_days=14)
+        assert list(sold_by(sold(trial), (), plans_by_ref(trial))) == []
 
 
 class TestWithinOne:

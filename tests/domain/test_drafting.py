@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.catalog import Aggregation, Interval, Matrix, MatrixPrice, Package, Plan, Tier, Timing, Volume
+from domain.commitment import counted_since
 from domain.discount import Discount
 from domain.invoice import LineKind
 from domain.measure import measures
@@ -480,6 +481,34 @@ class TestCommitmentOverATerm:
             ("commit", "late_usage", "-50.00"),
         ]
 
+    def test_of_a_term_that_closed_weeks_ago_still_counts_all_of_it(self):
+        life = Life(
+            plan(usage("1.00"), commitment("300.00", "usage", over="term"), interval=Interval.WEEK, term=term(2))
+        )
+        life.use("2026-06-02", "80")
+        life.run_through("2026-06-29")
+        life.use("2026-06-10", "20")
+        assert shown(life.turn().invoice) == [("usage", "late_usage", "20.00"), ("commit", "late_usage", "-20.00")]
+
+    @pytest.mark.parametrize(
+        ("since", "began"),
+        [
+            ("2026-12-20", "2026-12-01"),
+            ("2026-12-01", "2026-12-01"),
+            ("2026-11-30", "2026-09-01"),
+            ("2026-08-31", "2026-06-01T12:00"),
+            ("2026-05-20", "2026-05-20"),
+        ],
+    )
+    def test_asks_for_what_was_billed_since_the_term_began_and_no_earlier(self, since: str, began: str):
+        life = Life(plan(*self.THREE, term=term(3)))
+        life.run_through("2026-12-02")
+        assert counted_since(life.subscription, life.plans, instant(since)) == instant(began)
+
+    def test_without_one_asks_for_nothing_more(self):
+        life = Life(plan(usage(), term=term(3)))
+        assert counted_since(life.subscription, life.plans, instant("2026-06-20")) == instant("2026-06-20")
+
     def test_is_each_lines_own(self):
         life = Life(
             *(
@@ -523,6 +552,13 @@ class TestLateUsage:
         life.use("2026-06-20", "2")
         assert shown(life.turn().invoice) == [("usage", "late_usage", "2.00")]
         assert life.turn().invoice is None
+
+    def test_is_billed_though_the_next_boundary_is_more_than_its_age_away(self):
+        """It came on 4 July, 34 days old; the boundary that bills it is on 1 August."""
+        life = Life(plan(usage()), starts="2026-05-01T12:00")
+        life.run_through("2026-07-02")
+        life.use("2026-05-31", "2")
+        assert shown(life.turn().invoice) == [("usage", "late_usage", "2.00")]
 
     def test_that_comes_in_pieces_adds_up_to_the_whole(self):
         weekly = plan(PACKAGES, interval=Interval.WEEK)
