@@ -8,6 +8,8 @@ from sqlalchemy import QueuePool, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 DRIVER = "postgresql+asyncpg"
+# A check or an event that is not answered by then is given up, in as much time again; who asks can ask again.
+_FAST_WITHIN_S = 5
 _SETTINGS = {"timezone": "UTC", "jit": "off"}
 
 
@@ -42,6 +44,8 @@ async def pool_of(url: str, *, size: int = 10, name: str = "perennial") -> "Pool
         make_url(url).set(drivername="postgresql").render_as_string(hide_password=False),
         min_size=1,
         max_size=size,
+        timeout=_FAST_WITHIN_S,
+        command_timeout=_FAST_WITHIN_S,
         reset=_nothing_to_reset,
         server_settings={**_SETTINGS, "application_name": name},
     )
