@@ -1,7 +1,6 @@
 """Cloud events: one usage event as it was sent → what is stored of it, or why it is not."""
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -9,17 +8,13 @@ from typing import Any, cast
 
 from api.bodies import Json, instant, unstorable
 from api.reading import Inexact
-from domain.catalog import Aggregation, Meter
-from domain.errors import InvalidEvent, InvalidInput, Refused, UnknownEvent
+from domain.acceptance import NUMBER
+from domain.errors import InvalidEvent, InvalidInput, Refused
 from domain.money import plain
 from store.usage import StoredEvent
 
 _LONGEST = 255
 _DEEPEST = 8
-_NUMBER = re.compile(r"[+-]?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,2})?")
-_MOST = Decimal(10) ** 15
-_FINEST = 18
-_NEEDS_NO_VALUE = frozenset({Aggregation.COUNT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,36 +64,6 @@ def read_event(content: object, at: datetime) -> CloudEvent | Refused:
     )
 
 
-def counted_problem(event: CloudEvent, meters: Sequence[Meter]) -> Refused | None:
-    """Why no meter can count the event; None when all that know its type can."""
-    counting = [meter for meter in meters if meter.event == event.type]
-    if not counting:
-        return UnknownEvent(f"no meter counts events of type {event.type}")
-    for meter in counting:
-        if meter.aggregation in _NEEDS_NO_VALUE or meter.value is None:
-            continue
-        value = event.data.get(meter.value)
-        if meter.aggregation is Aggregation.UNIQUE_COUNT:
-            if value is None or isinstance(value, dict | list):
-                return InvalidEvent(f"data.{meter.value} is what meter {meter.key} tells apart: it is missing")
-        elif not _is_number(value):
-            return InvalidEvent(
-                f"data.{meter.value} must be a number, or a numeric string: meter {meter.key} adds it up",
-            )
-    return None
-
-
-def _is_number(value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        return False
-    text = str(value)
-    if not _NUMBER.fullmatch(text):
-        return False
-    read = Decimal(text)
-    exponent = read.normalize().as_tuple().exponent
-    return abs(read) <= _MOST and isinstance(exponent, int) and -exponent <= _FINEST
-
-
 def _text_problem(value: object) -> str | None:
     if not isinstance(value, str) or not value:
         return "must be text, and not empty"
@@ -111,7 +76,7 @@ def _data_problems(value: object, depth: int) -> Iterator[str]:
     if depth > _DEEPEST:
         yield f"is nested deeper than {_DEEPEST} levels"
     elif isinstance(value, Inexact):
-        if not _NUMBER.fullmatch(value.text):
+        if not NUMBER.fullmatch(value.text):
             yield f"holds {value.text}, which is no number of ours"
     elif isinstance(value, str):
         if unstorable(value):

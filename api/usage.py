@@ -1,6 +1,6 @@
 """Usage: events in, one answer per batch that says what became of each; and what the meters counted.
 
-    batch ──shape──► customer ──► meter and its value ──► age ──► stored, in one statement; then answered
+    batch ──shape──► customer ──► meter, its value and price ──► age ──► stored, in one statement; then answered
       └─ each event alone may be rejected with a code; the others go on
 
 No workflow is asked: usage is taken while Temporal is down.
@@ -16,17 +16,19 @@ from api import showing, shown
 from api.access import Calling
 from api.answers import Paged, answer
 from api.bodies import read_json, unstorable
-from api.cloud_events import CloudEvent, counted_problem, read_event
+from api.cloud_events import CloudEvent, read_event
 from api.context import Context, Doors
 from api.docs import says
 from api.endpoint import router
 from api.metrics import USAGE
 from api.reading import invalid
 from api.showing import Shown
+from domain.acceptance import refusal
 from domain.errors import FieldError, InFuture, Refused, TooOld, UnknownCustomer
 from store.lists import list_refused_usage
-from store.naming import customers_named, known_meters
+from store.naming import customers_named
 from store.refused_usage import Refusal, RefusedUsage, note
+from store.sold_usage import SoldUsage, sold_usage
 from store.usage import StoredEvent, record
 
 routes = router("usage")
@@ -151,13 +153,16 @@ async def _sorted_out(context: Context, events: Sequence[object], call: Calling)
         else:
             batch.rejected.append((index, _id(event), found))
     customers = await customers_named(context.pool, (event.subject for _, event in read))
-    meters = await known_meters(context.pool) if read else ()
+    types = {event.type for _, event in read if event.subject in customers}
+    counting = await sold_usage(context.pool, customers.values(), types) if types else SoldUsage({}, ())
     for index, event in read:
         customer_id = customers.get(event.subject)
         if customer_id is None:
             wrong = UnknownCustomer(f"no customer {event.subject}")
         else:
-            wrong = counted_problem(event, meters) or _age_problem(context, event, call)
+            sold = counting.sold.get(customer_id, ())
+            wrong = refusal(event.type, event.time, event.data, sold=sold, offered=counting.offered)
+            wrong = wrong or _age_problem(context, event, call)
         if wrong is None and customer_id is not None:
             batch.fit.append(event.stored(customer_id))
         elif wrong is not None:
