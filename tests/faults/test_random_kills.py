@@ -17,7 +17,7 @@ from workers.process import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
-SEEDS = int(os.environ.get("PERENNIAL_KILL_SEEDS", "2"))
+SEEDS = int(os.environ.get("PERENNIAL_KILL_SEEDS", "1"))
 DEALS, KILLS, WITHIN_S = 10, 4, 1.5
 VICTIMS = ("worker", "api", "temporal", "postgres")
 

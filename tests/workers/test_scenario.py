@@ -43,7 +43,7 @@ def test_a_sound_one_is_read(tmp_path: Path):
         ("currency: EUR, ch", "currency: EURO, ch", "catalog.plans[0].currency: 'EURO' is not an ISO 4217 currency"),
         ("until: 2026", "until: 2025", "until: must not be before `starts` (line 3)"),
         ("customer: ada, lines", "customer: bob, lines", "steps[0].quote.customer: no customer 'bob' among"),
-        ("count: 2", "count: many", "steps[1].usage.count: must be a whole number, 1 or more (line 12)"),
+        ("count: 2", "count: many", "steps[1].usage.count: must be a whole number from 1 to 100000 (line 12)"),
         ("id: e1, ", "", "steps[1].usage: `id` is missing (line 12)"),
         ("path: ", "way: ", "expect[0]: must be a mapping with path and equals (line 14)"),
         ("{key: ada,", "{kee: ada,", "customers[0]: must be a mapping with key (line 9)"),
