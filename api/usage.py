@@ -98,7 +98,8 @@ class _Batch:
 async def take_usage(request: Request, context: Doors, call: Calling) -> Response:
     """Store usage events. What is answered as accepted is on disk; an event that was sent before is a duplicate.
 
-    What is rejected is told here with its reason, and found again under `/v1/usage/refused`.
+    What is rejected is told here with its reason. What is an event at all is found again under `/v1/usage/refused`; what is
+    malformed is not kept, so its answer is all there is.
     """
     content = read_json(await request.body(), strict=False)
     events = cast("list[object]", content) if isinstance(content, list) else [content]
@@ -124,7 +125,11 @@ async def get_refused_usage(
     subject: Annotated[str | None, Query(description="As it was sent.")] = None,
     type: Annotated[str | None, Query(description="The type of the events.")] = None,
 ) -> Response:
-    """What was sent and could not be counted, by subject, type and reason: mend the cause, and send it again."""
+    """What was sent and could not be counted, by subject, type and reason: mend the cause, and send it again.
+
+    `last_id` and `detail` are the latest's. Kept are the latest 10000 rows, for 35 days: what is older could not be sent again.
+    Malformed events are not kept.
+    """
     page = await list_refused_usage(context.engine, asked, code=code, subject=subject, type=type)
     return answer(showing.page(map(_refused, page.data), page.next_cursor))
 

@@ -54,7 +54,7 @@ def problems(book: PriceBook, unread: Collection[str] = ()) -> list[FieldError]:
 
 
 def keep_meaning(book: PriceBook, meters: Sequence[Meter], features: Sequence[Feature], sold: Iterable[Plan]) -> None:
-    """What the plans in `sold` count and give keeps its meaning: periods that are closed are rated by it again.
+    """What the plans in `sold` count and give keeps its meaning: closed periods are rated by it again, and it was offered so.
 
     `meters` and `features` are the definitions so far. Raises InvalidInput with what `book` redefines.
     """
@@ -84,7 +84,7 @@ def _redefined(
             was = getattr(known[part.key], name)
             if getattr(part, name) != was:
                 shown = ", ".join(cast("tuple[str, ...]", was)) if isinstance(was, tuple) else was
-                told = f"cannot change while {part.key} is sold (it is {shown or 'unset'})"
+                told = f"cannot change while {part.key} is sold or offered (it is {shown or 'unset'})"
                 yield FieldError((kind, index, name), f"{told}: add a {kind.removesuffix('s')} under a new key")
 
 
@@ -200,6 +200,9 @@ def _metered(charge: Charge, meter: Meter, loc: Loc) -> Iterator[FieldError]:
         yield FieldError((*loc, "quantity"), "is for licensed charges; here the meter counts")
     if isinstance(charge, Percentage | Dynamic) and not meter.value:
         yield FieldError((*loc, "meter"), f"model {charge.model} needs a meter with a value; {meter.key} has none")
+    if isinstance(charge, Percentage | Dynamic) and meter.aggregation is Aggregation.WEIGHTED_SUM:
+        msg = f"model {charge.model} prices single events; those of {meter.key} are changes of a level"
+        yield FieldError((*loc, "meter"), msg)
     if isinstance(charge, Matrix) and meter.group_by:
         for index, name in enumerate(charge.dimensions):
             if name not in meter.group_by:

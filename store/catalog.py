@@ -1,7 +1,7 @@
 """The price book in the books: every application, every version of every plan, the newest word on meters and features.
 
 A meter or feature that a later price book leaves out stays known: what was sold with it is still measured and answered.
-While something sold uses it, its meaning stays.
+While something sold, or a quote that is open, uses it, its meaning stays.
 """
 
 from collections.abc import Iterable, Sequence
@@ -81,7 +81,10 @@ _SOLD = text("""
       FROM (SELECT document -> 'items' AS items FROM orders WHERE state NOT IN ('completed', 'cancelled')
              UNION ALL
             SELECT section -> 'items' FROM subscriptions, jsonb_array_elements(document -> 'sections') section
-             WHERE state <> 'ended' OR next_action_at IS NOT NULL) sold, jsonb_array_elements(items) item
+             WHERE state <> 'ended' OR next_action_at IS NOT NULL
+             UNION ALL
+            SELECT document -> 'lines' FROM quotes WHERE state IN ('draft', 'in_approval', 'approved')
+           ) sold, jsonb_array_elements(items) item
 """)
 _PUT_METER, _PUT_FEATURE = upsert(_METERS, by=("key",)), upsert(_FEATURES, by=("key",))
 
@@ -95,7 +98,7 @@ class PostgresCatalog:
     async def apply(self, book: PriceBook, at: datetime) -> PriceBook:
         """Make `book` the current one, one application at a time. What is in force already is not written again.
 
-        Raises InvalidInput where it would change the meaning of what is sold.
+        Raises InvalidInput where it would change the meaning of what is sold, or on offer in an open quote.
         """
         await self._connection.execute(_ONE_AT_A_TIME)
         latest = await self._latest(plan.key for plan in book.plans)
@@ -139,7 +142,7 @@ class PostgresCatalog:
         return tuple((await self._connection.execute(select(table.c.document).order_by(table.c.key))).scalars())
 
     async def _sold(self) -> Plans:
-        """What runs, waits for its last late usage, or is about to run."""
+        """What runs, waits for its last late usage, is about to run, or is on offer to somebody."""
         rows = await self._connection.execute(_SOLD)
         return await self.plans(PlanRef(row.key, row.version) for row in rows)
 

@@ -215,6 +215,14 @@ _USAGE = {
                       GROUP BY header.subscription_id, line.charge) invoiced
                ON invoiced.subscription_id = billed.subscription_id AND invoiced.charge = billed.charge
          WHERE billed.sum <> coalesce(invoiced.sum, 0)""",
+    "what invoices say of usage is remembered as billed": """
+        SELECT header.id, header.subscription_id, line.charge, line.starts_on, line.ends_on
+          FROM invoice_lines line JOIN invoices header ON header.id = line.invoice_id
+         WHERE line.kind = 'usage' AND header.state <> 'draft' AND NOT EXISTS (
+               SELECT FROM billed_usage billed
+                WHERE billed.subscription_id = header.subscription_id AND billed.charge = line.charge
+                  AND (billed.document -> 'part' -> 'period' ->> 'starts_on')::date = line.starts_on
+                  AND (billed.document -> 'part' -> 'period' ->> 'ends_on')::date = line.ends_on)""",
 }
 
 INVARIANTS: Mapping[str, str] = {**_COMMERCE, **_ACCESS, **_INVOICES, **_PAYMENTS, **_LEDGER, **_USAGE}

@@ -230,6 +230,16 @@ def test_charges_must_fit_their_plan_and_meter(charge: Charge, path: str, words:
     one_error(with_charge(charge), f"plans.0.charges.2.{path}", words)
 
 
+LEVEL = Meter(key="level", event="level.moved", aggregation=Aggregation.WEIGHTED_SUM, value="by")
+OF_LEVEL = METERED | {"meter": "level"}
+
+
+@pytest.mark.parametrize("charge", [Percentage(**OF_LEVEL, rate=ONE), Dynamic(**OF_LEVEL)])
+def test_a_level_has_no_single_events_to_price(charge: Charge):
+    book = replace(with_charge(charge), meters=(*BOOK.meters, LEVEL))
+    one_error(book, "plans.0.charges.2.meter", "changes of a level")
+
+
 @pytest.mark.parametrize(
     ("charge", "path", "words"),
     [
@@ -385,7 +395,7 @@ class TestKeepMeaning:
         index = [one.key for one in parts].index(key)
         assert refused.value.errors[0].loc == (kind, index, next(iter(changed)))
         assert str(refused.value).startswith(
-            f"{kind}[{index}].{next(iter(changed))}: cannot change while {key} is sold"
+            f"{kind}[{index}].{next(iter(changed))}: cannot change while {key} is sold or offered"
         )
         keep_meaning(book, BOOK.meters, BOOK.features, [replace(PLAN, charges=(BASE,))])
 

@@ -16,9 +16,12 @@ from domain.invoice import InvoiceState
 from domain.ledger import Account, Leg
 from domain.measure import Measure
 from domain.payment import PaymentState
+from domain.quote import QuoteState
 from domain.subscription import SubscriptionState
 from tests.postgres import OpenBooks
 from tests.store import samples as s
+
+SOLD = s.quote(state=QuoteState.ACCEPTED)
 
 
 async def sold(open_books: OpenBooks) -> None:
@@ -26,13 +29,13 @@ async def sold(open_books: OpenBooks) -> None:
     async with open_books() as books:
         await books.subscriptions.put(s.subscription())
         await books.orders.put(s.order())
-        await books.quotes.put(s.quote())
+        await books.quotes.put(SOLD)
         await books.customers.put(s.customer())
 
 
 @pytest.mark.parametrize(
     ("book", "value"),
-    [("customers", s.customer()), ("quotes", s.quote()), ("orders", s.order()), ("subscriptions", s.subscription())],
+    [("customers", s.customer()), ("quotes", SOLD), ("orders", s.order()), ("subscriptions", s.subscription())],
 )
 async def test_what_was_put_is_found_by_id_and_by_key(open_books: OpenBooks, book: str, value):
     await sold(open_books)
@@ -173,7 +176,7 @@ class TestCatalog:
             await books.catalog.apply(s.price_book(), s.AT)
         await sold(open_books)
         renamed = s.price_book(meters=(s.meter(event="court.hired"), *s.price_book().meters[1:]))
-        with pytest.raises(InvalidInput, match="event: cannot change while court_hours is sold"):
+        with pytest.raises(InvalidInput, match="event: cannot change while court_hours is sold or offered"):
             async with open_books() as books:
                 await books.catalog.apply(renamed, s.AT)
         async with open_books() as books:
@@ -186,6 +189,19 @@ class TestCatalog:
                 await books.catalog.apply(renamed, s.AT)
         async with open_books() as books:
             await books.subscriptions.put(replace(over, late_until=None))
+            assert await books.catalog.apply(renamed, s.AT) == renamed
+
+    async def test_what_a_quote_offers_keeps_its_meaning_while_it_is_open(self, open_books: OpenBooks):
+        renamed = s.price_book(meters=(s.meter(event="court.hired"), *s.price_book().meters[1:]))
+        async with open_books() as books:
+            await books.catalog.apply(s.price_book(), s.AT)
+            await books.customers.put(s.customer())
+            await books.quotes.put(s.quote(1))
+        with pytest.raises(InvalidInput, match="event: cannot change while court_hours"):
+            async with open_books() as books:
+                await books.catalog.apply(renamed, s.AT)
+        async with open_books() as books:
+            await books.quotes.put(s.quote(1, state=QuoteState.EXPIRED))
             assert await books.catalog.apply(renamed, s.AT) == renamed
 
     async def test_a_feature_that_is_no_more_in_the_book_is_still_known(self, open_books: OpenBooks):

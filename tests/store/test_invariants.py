@@ -170,6 +170,10 @@ FAULTS = {
         "UPDATE billed_usage SET billed_minor = billed_minor + 1 WHERE charge = 'pool'",
         "UPDATE invoice_lines SET amount_minor = 1 WHERE charge = 'court'",
     ],
+    "what invoices say of usage is remembered as billed": [
+        "DELETE FROM billed_usage WHERE charge = 'court'",
+        "UPDATE invoice_lines SET starts_on = starts_on - 1 WHERE charge = 'court'",
+    ],
 }
 
 
