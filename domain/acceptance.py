@@ -3,13 +3,13 @@
     what was sold to its customer counts its type at its time ──► judged by that: else money would be lost in silence
     nothing of the kind was sold to its customer ───────────────► judged by the price book in force
 
-One of the meters must be able to count the event; those that cannot leave it out. Of what is sold, the oldest line on each such
-meter bills it (`domain.claim`), so that line must have a price for it.
+One of the lines sold must be able to count the event with all its meters, or else one of the meters on offer; those that cannot
+leave it out. Of what is sold, the oldest line on each meter bills it (`domain.claim`), so that line must have a price for it.
 """
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -53,9 +53,9 @@ def refusal(
     if not judges:
         return UnknownEvent(f"no meter counts events of type {type_}")
     wrong = {one.meter.key: value_problem(data, one.meter) for one in judges}
-    able = [one for one in judges if wrong[one.meter.key] is None]
+    able = _able(judges, {key for key, problem in wrong.items() if problem})
     if not able:
-        return next(iter(wrong.values()))
+        return next(problem for problem in wrong.values() if problem)
     unpriced = [_unpriced(one, data) for one in (_billing(able) if bought else able)]
     if bought:
         return next((one for one in unpriced if one), None)
@@ -75,13 +75,19 @@ def value_problem(data: Data, meter: Meter) -> InvalidEvent | None:
     return None
 
 
+def _able(judges: Sequence[Counting], unable: Collection[str]) -> list[Counting]:
+    """Those of lines all of whose meters can count the event; what only limits, or is on offer, where there is no line."""
+    judges = [one for one in judges if one.line is not None] or judges
+    lacking = {one.line or one.meter.key for one in judges if one.meter.key in unable}
+    return [one for one in judges if (one.line or one.meter.key) not in lacking]
+
+
 def _billing(able: Sequence[Counting]) -> list[Counting]:
-    """All that the oldest line on each meter charges; what only limits is no line."""
-    oldest: dict[str, str] = {}
+    """All that the oldest line on each meter charges."""
+    oldest: dict[str, str | None] = {}
     for one in able:
-        if one.line is not None:
-            oldest.setdefault(one.meter.key, one.line)
-    return [one for one in able if one.line is not None and one.line == oldest[one.meter.key]]
+        oldest.setdefault(one.meter.key, one.line)
+    return [one for one in able if one.line == oldest[one.meter.key]]
 
 
 def _unpriced(counting: Counting, data: Data) -> PricingError | None:

@@ -66,8 +66,16 @@ class TestAMeter:
         assert code({"minutes": 60}, **two) is None
         assert code({"seconds": 1}, **two) == "invalid_event"
 
-    def test_that_limits_is_a_judge_too(self):
-        assert code({}, [counting(BOOKINGS, None)]) is None
+    def test_of_a_line_that_sells_two_must_each_count_or_the_other_would_be_lost_in_silence(self):
+        both = [counting(BOOKINGS), counting(HOURS)]
+        assert code({"hours": 1}, both) is None
+        assert code({}, both) == "invalid_event"
+        assert code({}, offered=[counting(BOOKINGS, None), counting(HOURS, None)]) is None
+
+    def test_that_limits_judges_only_where_nothing_is_charged(self):
+        limits = [counting(BOOKINGS, None), counting(MINUTES, None)]
+        assert code({}, limits) is None
+        assert code({}, [counting(HOURS), *limits]) == "invalid_event"
 
 
 class TestAPrice:
