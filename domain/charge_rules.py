@@ -27,6 +27,8 @@ from domain.money import exponent as decimals_of
 Loc = tuple[str | int, ...]
 
 PRICE_DECIMALS = 12
+MOST_MINOR = 10**15
+"""What a charge may come to in one period, in minor units. More is a slip, and thousands of it are more than a row can hold."""
 _TOO_LARGE = Decimal(10) ** 18
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # What appears on an invoice as it is written, so it must be payable; all other numbers may be finer.
@@ -90,6 +92,8 @@ def _number_problem(value: Decimal, currency: str | None) -> str | None:
         return "is too large"
     if currency in CURRENCIES and not fits(value, decimals_of(currency)):
         return f"has more decimals than {currency} allows ({decimals_of(currency)})"
+    if currency in CURRENCIES and value * 10 ** decimals_of(currency) > MOST_MINOR:
+        return "is too large: no invoice can ask for it"
     return None if fits(value, PRICE_DECIMALS) else f"has more than {PRICE_DECIMALS} decimals"
 
 

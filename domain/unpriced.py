@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from domain.catalog import Charge
+from domain.charge_rules import MOST_MINOR
 from domain.errors import PricingError
 from domain.measure import Measured, measure
 from domain.metering import Usage
@@ -18,9 +19,6 @@ from domain.money import Money, total
 from domain.pricing import matched
 from domain.rating import RatedLine, rate
 from domain.turn import Part
-
-MOST_MINOR = 10**15
-"""What a charge may come to in one part, in minor units. More is a slip, and thousands of it are more than a row can hold."""
 
 _NOTHING = Usage(quantity=Fraction(0), groups={}, events=())
 _SHOWN = 3

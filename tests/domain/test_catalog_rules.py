@@ -246,6 +246,8 @@ def test_a_level_has_no_single_events_to_price(charge: Charge):
         (replace(BASE, amount=Decimal("49.001")), "amount", "EUR allows (2)"),
         (replace(BASE, amount=Decimal(-1)), "amount", "negative"),
         (replace(BASE, amount=Decimal(10) ** 18), "amount", "too large"),
+        (replace(BASE, amount=Decimal("10000000000000.01")), "amount", "no invoice"),
+        (replace(USED, key="x", minimum=Decimal("10000000000000.01")), "minimum", "no invoice"),
         (replace(BASE, minimum=Decimal("0.005")), "minimum", "EUR allows"),
         (replace(BASE, maximum=Decimal("0.005")), "maximum", "EUR allows"),
         (replace(BASE, minimum=Decimal(2), maximum=ONE), "minimum", "exceed"),

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from domain.catalog import Matrix, MatrixPrice, Timing
-from domain.unpriced import MOST_MINOR
+from domain.charge_rules import MOST_MINOR
 from tests.domain.builders import Life, fee, plan, shown, usage
 
 COURTS = Matrix(
