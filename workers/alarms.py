@@ -36,6 +36,8 @@ _told: dict[str, str] = {}
 CORE = "temporalio.core"
 _WORKFLOW_TASKS = ("temporalio.worker._workflow", "temporalio.worker._workflow_instance")
 _DOES_NOT_REPLAY = re.compile(r'message: "(\[TMPRL1100\][^"]*)"')
+# Their refusal is the answer to somebody who waits for it.
+_ANSWERING = frozenset({"PaymentMethodWorkflow"})
 # What a workflow answered is among them.
 _NOT_SHOWN = frozenset({"failure", "completion", "action", "activation", "message"})
 
@@ -69,7 +71,10 @@ def workflow_failed(workflow: str, workflow_id: str, cause: str) -> None:
 
 
 def workflow_ended(workflow: str, workflow_id: str, failure: FailureError) -> None:
-    """A workflow failed for good: nothing runs what it is about any more."""
+    """A workflow failed for good: nothing runs what it is about any more. One that ends with a refusal has answered."""
+    refused = failure.cause
+    if workflow in _ANSWERING and isinstance(refused, ApplicationError) and refused.non_retryable:
+        return
     log.error("workflow_failed", workflow=workflow, workflow_id=workflow_id, cause=cause_of(failure))
 
 

@@ -117,7 +117,7 @@ class TestAcceptance:
         key = await api.quote(ada)
         async with api.as_("customer", customer=ada) as http:
             assert (await post(api, f"/v1/quotes/{key}/accept", None, http))[0] == 202
-        assert (await api.http.get(f"/v1/quotes/{key}")).json()["accepted_by"] == "Ada"
+        assert (await api.http.get(f"/v1/quotes/{key}")).json()["accepted_by"] == ada
 
     async def test_after_the_last_instant_is_refused(self, api):
         ada, key = await api.customer(), api.fresh("q")
