@@ -2,7 +2,7 @@
 
 Every activity of the gym's story dies once right before its work, and once right after its work was committed; of the other
 story, the first and the last of each kind. And each dies once inside, after every transaction, call and message of its own.
-Only the `workflows` counts are not compared. By default every third point is tried; with `PERENNIAL_EVERY_CRASH=1` each.
+Only the `workflows` counts are not compared. By default every tenth point is tried; with `PERENNIAL_EVERY_CRASH=1` each.
 """
 
 import os
@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 ALL = (QuotingActivities, OrderingActivities, BillingActivities, CollectingActivities, CustomerActivities)
 SHARES = 4
-STEP = 1 if os.environ.get("PERENNIAL_EVERY_CRASH") else 3
+STEP = 1 if os.environ.get("PERENNIAL_EVERY_CRASH") else 10
 
 
 @dataclass
