@@ -8,7 +8,6 @@ Nothing is decided here: amounts are the invoice's own, and the estimate is draf
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
-from fractions import Fraction
 
 from api.list_prices import list_prices
 from api.phrases import Phrases
@@ -16,18 +15,15 @@ from domain import document as paper
 from domain.calendar import local_day
 from domain.catalog import Plan, PriceBook
 from domain.customer import Customer
-from domain.drafting import draft_invoice
+from domain.deal import begun, first_draft, ordered
 from domain.dunning import Collection
 from domain.errors import DomainError
 from domain.invoice import Invoice, InvoiceState, LineItem, LineKind
-from domain.measure import measures
 from domain.money import plain, price_text
 from domain.payment import Payment, PaymentState
 from domain.quote import Quote, QuoteLine
-from domain.rating import Usage
-from domain.subscription import Item, Plans, activated
-from domain.tax import TaxAmount, tax_rate
-from domain.turn import opened
+from domain.subscription import Plans
+from domain.tax import TaxAmount
 
 
 def invoice_document(
@@ -148,31 +144,9 @@ def _offered(line: QuoteLine, plan: Plan, says: Phrases) -> paper.QuoteLine:
 
 def _estimate(quote: Quote, customer: Customer, book: PriceBook, plans: Plans, at: datetime) -> paper.Estimate | None:
     """The first invoice, drafted as it will be; None where there is none to draft."""
-    items = tuple(
-        Item(position=position, plan=line.plan, quantity=line.quantity, discounts=line.discounts)
-        for position, line in enumerate(quote.lines)
-    )
     try:
-        sold = activated(
-            id=quote.id,
-            key=quote.key,
-            order_id=quote.id,
-            customer_id=customer.id,
-            timezone=customer.timezone,
-            items=items,
-            plans=plans,
-            at=at,
-        )
-        turn = opened(sold, plans)
-        unused = {measure: Usage(quantity=Fraction(0)) for measure in measures(turn.parts, (), plans)}
-        draft = draft_invoice(
-            sold,
-            turn,
-            plans,
-            measured=unused,
-            tax_rate=tax_rate(book.taxes, customer.country),
-            inclusive=book.inclusive,
-        ).invoice
+        sold, turn = begun(ordered(quote, at), customer, plans, at)
+        draft = first_draft(sold, turn, customer, plans, book)
     except DomainError:
         return None
     return None if draft is None else _estimated(draft, local_day(turn.issue_at, customer.timezone))
