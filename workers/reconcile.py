@@ -19,14 +19,11 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.ports import Intent, Lifecycles, PaymentProvider, ProviderRejected, ProviderUnavailable
-from domain.order import Order
 from domain.payment import Payment, PaymentState
-from domain.quote import Quote
-from domain.subscription import Subscription
 from store.due import Lifecycle, open_lifecycles
 from store.reconcile import Disagreement, Reconciliation, rules, to_compare, within_the_books
 from workers.printing import console_on
-from workers.restart import restart
+from workers.restart import restart, workflow_of
 from workflows import names
 
 T = TypeVar("T")
@@ -180,19 +177,7 @@ def _astray(workflow_id: str, records: Mapping[str, Lifecycle]) -> Disagreement:
 
 
 async def _open(engine: AsyncEngine) -> dict[str, Lifecycle]:
-    return {_workflow_of(record): record for record in await open_lifecycles(engine)}
-
-
-def _workflow_of(record: Lifecycle) -> str:
-    match record:
-        case Quote():
-            return names.quote_workflow(record.id)
-        case Order():
-            return names.order_workflow(record.id)
-        case Subscription():
-            return names.subscription_workflow(record.id)
-        case _:
-            return names.collection_workflow(record.invoice_id)
+    return {workflow_of(record): record for record in await open_lifecycles(engine)}
 
 
 async def _running(client: Client) -> set[str]:

@@ -12,6 +12,20 @@ from domain.order import Order
 from domain.quote import Quote
 from domain.subscription import Subscription
 from store.due import Lifecycle, open_lifecycles
+from workflows import names
+
+
+def workflow_of(record: Lifecycle) -> str:
+    """The id of the workflow that runs what is recorded."""
+    match record:
+        case Quote():
+            return names.quote_workflow(record.id)
+        case Order():
+            return names.order_workflow(record.id)
+        case Subscription():
+            return names.subscription_workflow(record.id)
+        case Collection():
+            return names.collection_workflow(record.invoice_id)
 
 
 async def restart_everything(engine: AsyncEngine, lifecycles: Lifecycles) -> dict[str, int]:

@@ -16,18 +16,14 @@ from typing import Any
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
-from domain.dunning import Collection
-from domain.order import Order
-from domain.quote import Quote
-from domain.subscription import Subscription
-from store.due import Lifecycle, open_lifecycles
+from store.due import open_lifecycles
 from tests.faults.crashes import difference
 from tests.faults.stories import GYM_STORY, STARTS, Between, Story, gym, nothing, text_of, troubles
 from tests.postgres import Databases
 from tests.workflows.worlds import eventually, status_of
 from workers.lifecycles import TemporalLifecycles
 from workers.plugin import plugin
-from workers.restart import restart_everything
+from workers.restart import restart_everything, workflow_of
 from workers.simulation import TASK_QUEUE, Simulation, simulation
 from workers.story import everything
 from workers.temporal_server import register_search_attributes, start_time_skipping
@@ -103,18 +99,6 @@ BOOKS = (
     ("subscriptions", "id", names.subscription_workflow),
     ("collections", "invoice_id", names.collection_workflow),
 )
-
-
-def workflow_of(record: Lifecycle) -> str:
-    match record:
-        case Quote():
-            return names.quote_workflow(record.id)
-        case Order():
-            return names.order_workflow(record.id)
-        case Subscription():
-            return names.subscription_workflow(record.id)
-        case Collection():
-            return names.collection_workflow(record.invoice_id)
 
 
 @pytest.mark.parametrize("story", [gym, troubles])

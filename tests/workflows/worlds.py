@@ -15,13 +15,9 @@ from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, 
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
-from domain.dunning import Collection
-from domain.order import Order
-from domain.quote import Quote
-from domain.subscription import Subscription
-from store.due import Lifecycle, open_lifecycles
+from store.due import open_lifecycles
 from store.invariants import violations
-from workers.restart import restart_everything
+from workers.restart import restart_everything, workflow_of
 from workers.simulation import Simulation, simulation
 from workflows import names
 
@@ -161,19 +157,6 @@ class Line:
 
     async def _has_ended(self, workflow_id: str) -> bool:
         return await self.status(workflow_id) is WorkflowExecutionStatus.COMPLETED
-
-
-def workflow_of(record: Lifecycle) -> str:
-    """The id of the workflow that runs what is recorded."""
-    match record:
-        case Quote():
-            return names.quote_workflow(record.id)
-        case Order():
-            return names.order_workflow(record.id)
-        case Subscription():
-            return names.subscription_workflow(record.id)
-        case Collection():
-            return names.collection_workflow(record.invoice_id)
 
 
 def offer(name: str, plan: str = "all-access", **more: Any) -> dict[str, Any]:
