@@ -1,5 +1,6 @@
 """Keyed: what all books of things with an id and a caller's key have in common."""
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Generic, Protocol, TypeVar, cast
@@ -39,7 +40,7 @@ class Statements:
         self.put = upsert(table)
 
 
-class KeyedBook(Generic[V]):
+class KeyedBook(ABC, Generic[V]):
     """`get`, `lock` and `put` over one table. A noun's book says its statements and its columns."""
 
     statements: Statements
@@ -69,8 +70,9 @@ class KeyedBook(Generic[V]):
         self._changes.read(self.statements.noun, found.id, found)
         return cast("V", found)
 
+    @abstractmethod
     def _columns(self, value: V) -> dict[str, Any]:
-        raise NotImplementedError
+        """The row of `value`."""
 
 
 def named(table: Table) -> "Select[Any]":
