@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+import asyncpg
 import pytest
 from sqlalchemy.exc import IntegrityError
 
@@ -22,6 +23,8 @@ from tests.postgres import OpenBooks
 from tests.store import samples as s
 
 SOLD = s.quote(state=QuoteState.ACCEPTED)
+WAITS_FOR_A_LOCK = """
+    SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"""
 
 
 async def sold(open_books: OpenBooks) -> None:
@@ -82,7 +85,7 @@ async def test_what_fails_leaves_nothing(open_books: OpenBooks):
             await books.customers.get("cus_1")
 
 
-async def test_a_lock_holds_until_the_transaction_ends(open_books: OpenBooks):
+async def test_a_lock_holds_until_the_transaction_ends(open_books: OpenBooks, pool: asyncpg.Pool):
     await sold(open_books)
     order: list[str] = []
 
@@ -94,7 +97,9 @@ async def test_a_lock_holds_until_the_transaction_ends(open_books: OpenBooks):
     async with open_books() as books:
         await books.customers.lock("cus_1")
         waiting = asyncio.create_task(second())
-        await asyncio.sleep(0.1)
+        async with asyncio.timeout(30):
+            while not await pool.fetchval(WAITS_FOR_A_LOCK):
+                pass
         # A row that refers to the one we hold does not wait.
         async with open_books() as others:
             await others.quotes.put(s.quote(7))
