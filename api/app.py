@@ -60,8 +60,8 @@ def create_app(context: Context) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.context = context
-    for routes in ROUTERS:
-        app.include_router(routes)
+    # As they are: a router that is included has each of its routes built once more for every app.
+    app.router.routes.extend(route for routes in ROUTERS for route in routes.routes)
     problems.install(app)
     docs.document(app)
     app.add_middleware(Edge)

@@ -27,12 +27,12 @@ from store.invariants import violations
 from store.migrate import migrate
 from workers.clock import WallClock
 from workers.dev import DATABASE, DevStack, announce, port_or_free
+from workers.http_server import Server
 from workers.logging import configure_logging
 from workers.postgres import EmbeddedPostgres
 from workers.printing import console_on, instant
 from workers.process import DirectoryLock, free_port
 from workers.scenario import Scenario, ending_at, read_scenario
-from workers.serve import Server
 from workers.simulation import Simulation, simulation
 from workers.story import Entry, misses, tell
 

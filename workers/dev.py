@@ -18,9 +18,9 @@ from workers.logging import configure_logging
 from workers.postgres import EmbeddedPostgres
 from workers.printing import console_on
 from workers.process import StartFailed, free_port, refuse_taken
+from workers.sandbox import SANDBOX_KEY, SANDBOX_SECRET
 from workers.supervisor import ProcessSpec, Step, Supervisor
 from workers.temporal_server import TemporalServer
-from workers.wiring import SANDBOX_KEY, SANDBOX_SECRET
 from workflows.names import SEARCH_ATTRIBUTES
 
 DATABASE = "perennial"

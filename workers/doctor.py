@@ -17,8 +17,8 @@ from pydantic import SecretStr, ValidationError
 from domain.errors import InvalidInput
 from workers.doctor_rooms import Finding, State, rooms
 from workers.printing import console_on
+from workers.sandbox import SANDBOX_KEY, SANDBOX_SECRET
 from workers.settings import IN_FILE, Settings, described, unknown_variables, variable
-from workers.wiring import SANDBOX_KEY, SANDBOX_SECRET
 
 _LOOPBACK = ("127.", "localhost", "::1", "[::1]")
 _SHORTEST_KEY = 24

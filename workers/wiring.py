@@ -1,4 +1,6 @@
-"""Wiring: real parts behind every port. The composition root: nowhere else is a part made that another room uses."""
+"""Wiring: the API over its doors, in production and in a story. With `workers.doors` the composition root: nowhere else is a
+part made that another room uses.
+"""
 
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -14,13 +16,13 @@ from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
-from activities.ports import Clock, Mail, ProvisioningTarget, StepAnswer
+from activities.ports import Clock
 from api.app import create_app
 from api.context import Context
 from api.limits import Rates
 from domain.ids import derived_id
 from providers.documents import render_invoice, render_quote
-from providers.mail import FolderMail, SmtpMail
+from providers.mail import FolderMail
 from providers.provisioning import HttpProvisioning
 from providers.sandbox import Sandbox, create_sandbox, in_process
 from providers.stripe import StripePayments
@@ -29,28 +31,13 @@ from store.books import open_books
 from store.connections import engine_of, pool_of
 from store.reconcile import Reconciliation
 from workers.clock import StoryClock, WallClock
+from workers.doors import Doors, payments_of
 from workers.lifecycles import TemporalLifecycles
 from workers.reconcile import reconcile
+from workers.sandbox import SANDBOX_KEY, SANDBOX_SECRET
 from workers.settings import Settings
-from workers.worker import Doors
-from workflows.options import PROVIDER_CALL
 
 log = structlog.get_logger()
-
-SANDBOX_KEY = "sk_test_sandbox"
-SANDBOX_SECRET = "whsec_sandbox"  # noqa: S105  (the sandbox's; it guards nothing)
-
-
-class NothingToProvision:
-    """Where no external target is configured, every step is done as soon as it is asked for."""
-
-    async def provision(self, *, order_id: str, step: str, payload: dict[str, str], key: str) -> StepAnswer:
-        """Done."""
-        return StepAnswer(state="done", detail="no external target")
-
-    async def undo(self, *, order_id: str, step: str, key: str) -> StepAnswer:
-        """Done."""
-        return StepAnswer(state="done", detail="no external target")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,18 +49,6 @@ class World:
     api: FastAPI
     http: httpx.AsyncClient
     sandbox: Sandbox
-
-
-def doors_of(settings: Settings, engine: AsyncEngine, client: Client) -> Doors:
-    """The doors of a production worker."""
-    return Doors(
-        open_books=open_books(engine),
-        lifecycles=TemporalLifecycles(client, task_queue=settings.task_queue),
-        payments=payments_of(settings),
-        target=_target(settings),
-        mail=_mail(settings),
-        clock=WallClock(),
-    )
 
 
 def context_for(
@@ -198,29 +173,3 @@ def _context(
         webhook_secret=webhook_secret,
         offset=offset,
     )
-
-
-def payments_of(settings: Settings) -> StripePayments:
-    """The configured payment provider."""
-    return StripePayments(
-        settings.stripe_api_key.get_secret_value(),
-        address=settings.stripe_api_base,
-        timeout_seconds=PROVIDER_CALL.total_seconds(),
-    )
-
-
-def _target(settings: Settings) -> ProvisioningTarget:
-    if settings.provisioning_url is None:
-        return NothingToProvision()
-    key = settings.provisioning_api_key
-    return HttpProvisioning(
-        settings.provisioning_url,
-        api_key=key.get_secret_value() if key else None,
-        timeout_seconds=PROVIDER_CALL.total_seconds(),
-    )
-
-
-def _mail(settings: Settings) -> Mail:
-    if settings.smtp_host is None:
-        return FolderMail(settings.documents_dir / "mail", sender=settings.mail_sender)
-    return SmtpMail(settings.smtp_host, settings.smtp_port, sender=settings.mail_sender)

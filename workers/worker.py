@@ -1,6 +1,5 @@
 """The worker: where doors meet activities, and nowhere else."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 
 from temporalio.client import Client
@@ -10,8 +9,8 @@ from activities.billing import BillingActivities
 from activities.collecting import CollectingActivities
 from activities.customers import CustomerActivities
 from activities.ordering import OrderingActivities
-from activities.ports import Clock, Lifecycles, Mail, OpenBooks, PaymentProvider, ProvisioningTarget
 from activities.quoting import QuotingActivities
+from workers.doors import Doors
 from workers.telemetry import traced
 from workflows.collection import CollectionWorkflow
 from workflows.order import OrderWorkflow
@@ -20,18 +19,6 @@ from workflows.quote import QuoteWorkflow
 from workflows.subscription import SubscriptionWorkflow
 
 WORKFLOWS = (QuoteWorkflow, OrderWorkflow, SubscriptionWorkflow, CollectionWorkflow, PaymentMethodWorkflow)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Doors:
-    """The real parts behind the ports of `activities.ports`."""
-
-    open_books: OpenBooks
-    lifecycles: Lifecycles
-    payments: PaymentProvider
-    target: ProvisioningTarget
-    mail: Mail
-    clock: Clock
 
 
 def build_worker(client: Client, doors: Doors, *, task_queue: str) -> Worker:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from workers.wiring import SANDBOX_SECRET
+from workers.sandbox import SANDBOX_SECRET
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

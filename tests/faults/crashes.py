@@ -24,11 +24,12 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 from activities.ports import Books
 from domain.errors import DomainError
 from workers.clock import StoryClock
+from workers.doors import Doors
 from workers.plugin import plugin
 from workers.simulation import TASK_QUEUE, Simulation
 from workers.temporal_server import register_search_attributes, start_time_skipping
 from workers.wiring import simulated_world
-from workers.worker import Doors, build_worker
+from workers.worker import build_worker
 from workflows.names import SEARCH_ATTRIBUTES
 
 Variant = Callable[[Any, Any], Awaitable[Any]]

@@ -138,7 +138,7 @@ def logged(level: str):
 async def test_without_a_collector_named_no_tracing_library_is_even_loaded():
     source = """
 import sys
-from workers.serve import serve_api
+from workers.serve_api import serve_api
 from workers.telemetry import traces
 with traces("api"):
     print("opentelemetry.sdk" in sys.modules, "opentelemetry.exporter" in sys.modules, flush=True)

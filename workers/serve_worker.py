@@ -1,0 +1,42 @@
+"""The worker as a process: it reads the environment, runs workflows and activities, and stops when it is asked to."""
+
+import asyncio
+import signal
+
+import structlog
+
+from store.connections import engine_of
+from workers.doors import doors_of
+from workers.environment import read_settings
+from workers.metrics import served
+from workers.reach import connected, require_database
+from workers.restart import restart_everything
+from workers.settings import Settings
+from workers.telemetry import traces
+from workers.worker import build_worker
+
+log = structlog.get_logger()
+
+
+async def serve_worker() -> int:
+    """Run workflows and activities until asked to stop; what is open in the books is running when it begins."""
+    settings = read_settings("worker")
+    with traces("worker"), served(settings.api_host, settings.metrics_port):
+        await _work(settings)
+    return 0
+
+
+async def _work(settings: Settings) -> None:
+    await require_database(settings)
+    client = await connected(settings)
+    engine = engine_of(settings.database_url, name="perennial-worker")
+    doors = doors_of(settings, engine, client)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with build_worker(client, doors, task_queue=settings.task_queue):
+        restarted = await restart_everything(engine, doors.lifecycles)
+        log.info("worker_ready", **restarted)
+        await stop.wait()
+    await engine.dispose()
