@@ -31,9 +31,10 @@ CARD, NO_MONEY, LOST = "pm_card_visa", "pm_card_visa_chargeDeclinedInsufficientF
 
 
 def price_book() -> dict[str, Any]:
-    """The gym's, with terms for those who ask for them."""
+    """The gym's, which gives up sooner, with terms for those who ask for them."""
     book = yaml.safe_load((GYM / "catalog.yaml").read_text())
-    book["collections"]["terms"] = {"net_days": 41, "retries": ["P1D"], "reminders": ["P0D"]}
+    book["collections"]["default"]["write_off_after"] = "P33D"
+    book["collections"]["terms"] = {"net_days": 10, "retries": ["P1D"], "reminders": ["P0D"]}
     return book
 
 
@@ -53,7 +54,7 @@ async def gym(world: Simulation, between: Between = nothing) -> Mapping[str, Any
 
 
 async def troubles(world: Simulation, between: Between = nothing) -> Mapping[str, Any]:
-    """All that can go wrong by itself in two months and a half; no two subscriptions have the same boundary."""
+    """All that can go wrong by itself in six weeks; no two subscriptions have the same boundary."""
     said: list[Any] = []
     sandbox = world.world.sandbox
     target, webhooks = sandbox.provisioning, sandbox.payments.webhooks
@@ -103,9 +104,9 @@ async def troubles(world: Simulation, between: Between = nothing) -> Mapping[str
     await at("01-11 10:10")
     await webhooks.release(times=2, newest_first=True)
     await until(lambda: is_paid(world, "dan"))
-    await at("01-30 12:00")
+    await at("01-25 12:00")
     await ask("POST", "customers/bob/payment-methods", {"use": LOST})
-    await at("03-25 12:00")
+    await at("02-20 12:00")
     return {"said": said, **await recorded(world)}
 
 

@@ -16,6 +16,7 @@ import httpx
 from sqlalchemy import text
 
 from store.connections import engine_of
+from store.migrate import migrate
 from workers.postgres import EmbeddedPostgres
 from workers.process import free_port
 from workers.temporal_server import TemporalServer
@@ -177,10 +178,10 @@ async def installed(folder: Path) -> AsyncIterator[Installation]:
 async def running(folder: Path) -> AsyncIterator[Installation]:
     """An installation in which everything runs, with the gym's price book."""
     async with installed(folder) as installation:
-        assert (await installation.run("migrate"))[0] == 0
-        await installation.start_sandbox()
-        await asyncio.gather(installation.start_worker(), installation.start_api())
-        assert (await installation.run("catalog", "apply", str(GYM)))[0] == 0
+        await migrate(installation.postgres.url("perennial"))
+        await asyncio.gather(installation.start_sandbox(), installation.start_worker(), installation.start_api())
+        content = {"content": GYM.read_bytes(), "headers": {"Content-Type": "application/yaml"}}
+        (await installation.api.put("/v1/catalog", **content)).raise_for_status()
         yield installation
 
 

@@ -6,22 +6,23 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from store.migrate import newest_revision
 from tests.production.installation import GYM, Installation, installed, running
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def empty(tmp_path: Path) -> AsyncIterator[Installation]:
     async with installed(tmp_path) as installation:
         yield installation
 
 
-@pytest.fixture
-async def stack(tmp_path: Path) -> AsyncIterator[Installation]:
-    async with running(tmp_path) as installation:
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Installation]:
+    async with running(tmp_path_factory.mktemp("installation")) as installation:
         yield installation
 
 
@@ -47,11 +48,11 @@ async def test_from_nothing_to_a_paid_deal_by_environment_only(empty: Installati
 async def test_asked_to_stop_api_and_worker_end_well_and_what_runs_goes_on_after(
     stack: Installation, number: signal.Signals
 ):
-    await stack.deal("ada")
+    await stack.deal(number.name)
     assert await stack.stop("worker", number) == 0
     assert await stack.stop("api", number) == 0
     await asyncio.gather(stack.start_worker(), stack.start_api())
-    await stack.invoice("ada", "paid")
+    await stack.invoice(number.name, "paid")
     for name in ("api", "worker"):
         assert "Traceback" not in stack.log(name)
 
