@@ -23,7 +23,8 @@ from domain.order import Order, OrderState
 from store.lists import list_orders
 from store.naming import keys_of
 from workflows import names
-from workflows.order import CallBack, OrderAt, OrderRun, OrderWorkflow
+from workflows.order import CallBack, OrderAt, OrderWorkflow
+from workflows.runs import OrderRun
 
 routes = router("orders")
 

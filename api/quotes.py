@@ -32,7 +32,8 @@ from store.access import Role
 from store.lists import list_quotes
 from store.naming import keys_of
 from workflows import names
-from workflows.quote import AcceptQuote, Move, MoveQuote, Offer, QuoteRun, QuoteWorkflow
+from workflows.quote import AcceptQuote, Move, MoveQuote, Offer, QuoteWorkflow
+from workflows.runs import QuoteRun
 
 routes = router("quotes")
 

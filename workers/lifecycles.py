@@ -16,10 +16,11 @@ from domain.order import Order
 from domain.quote import Quote
 from domain.subscription import Subscription
 from workflows import names
-from workflows.collection import CollectionRun, CollectionWorkflow
-from workflows.order import OrderRun, OrderWorkflow
-from workflows.quote import QuoteRun, QuoteWorkflow
-from workflows.subscription import CancelSubscription, SubscriptionRun, SubscriptionWorkflow
+from workflows.collection import CollectionWorkflow
+from workflows.order import OrderWorkflow
+from workflows.quote import QuoteWorkflow
+from workflows.runs import CollectionRun, OrderRun, QuoteRun, SubscriptionRun
+from workflows.subscription import CancelSubscription, SubscriptionWorkflow
 
 
 class TemporalLifecycles:

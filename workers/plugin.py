@@ -8,7 +8,13 @@ from typing import Any
 
 import structlog
 from temporalio import activity
-from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.contrib.pydantic import PydanticJSONPlainPayloadConverter
+from temporalio.converter import (
+    CompositePayloadConverter,
+    DataConverter,
+    DefaultPayloadConverter,
+    JSONPlainPayloadConverter,
+)
 from temporalio.exceptions import ApplicationError
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
@@ -33,8 +39,21 @@ RUNNER = SandboxedWorkflowRunner(
         "workflows.inbox",
         "workflows.names",
         "workflows.options",
+        "workflows.runs",
     ).with_import_notification_policy(Notify.WARN_ON_DYNAMIC_IMPORT | Notify.RAISE_ON_UNINTENTIONAL_PASSTHROUGH)
 )
+
+# Each workflow makes converters of its own. What they know of our types is shared: to learn it takes so long that a
+# workflow task on a busy machine would be taken for stuck.
+_JSON = PydanticJSONPlainPayloadConverter()
+
+
+class _Payloads(CompositePayloadConverter):
+    """Temporal's, with pydantic's JSON."""
+
+    def __init__(self) -> None:
+        usual = DefaultPayloadConverter.default_encoding_payload_converters
+        super().__init__(*(_JSON if isinstance(one, JSONPlainPayloadConverter) else one for one in usual))
 
 
 class _Activities(ActivityInboundInterceptor):
@@ -92,7 +111,7 @@ def plugin() -> SimplePlugin:
     """A fresh plugin, for one client; the workers of that client inherit it."""
     return SimplePlugin(
         "perennial",
-        data_converter=pydantic_data_converter,
+        data_converter=DataConverter(payload_converter_class=_Payloads),
         interceptors=[Carried(), _Interceptor()],
         workflow_runner=RUNNER,
         workflow_failure_exception_types=[DomainError],

@@ -125,7 +125,8 @@ class EmbeddedPostgres:
 
     async def create_database(self, name: str, template: str | None = None) -> bool:
         """Create `name` as a copy of `template`, which nobody may be connected to. False when it exists already."""
-        copied = f" TEMPLATE {_quoted(template)}" if template else ""
+        # Page by page through the log, which is the default, a small one takes twice as long.
+        copied = f" TEMPLATE {_quoted(template)} STRATEGY FILE_COPY" if template else ""
         try:
             await self._execute(f"CREATE DATABASE {_quoted(name)}{copied}")
         except asyncpg.DuplicateDatabaseError:

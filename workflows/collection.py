@@ -1,7 +1,6 @@
 """CollectionWorkflow: one invoice with money due, until it is paid or written off."""
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from temporalio import workflow
 
@@ -10,15 +9,7 @@ from domain.dunning import Action, ActionKind, Collection
 from workflows.clock import until
 from workflows.names import STATE, STUCK_REASON, STUCK_SINCE, show
 from workflows.options import PROVIDER, STORE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CollectionRun:
-    """Collect from where `collection` stands; `told_at` (UTC) is set when something was said that is not looked at yet."""
-
-    collection: Collection
-    told_at: datetime | None = None
-    offset: timedelta = timedelta(0)
+from workflows.runs import CollectionRun
 
 
 @workflow.defn

@@ -1,7 +1,6 @@
 """OrderWorkflow: one accepted order, provisioned step by step, then brought to life or taken back."""
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from temporalio import workflow
 
@@ -10,19 +9,12 @@ from domain.order import CALL_BACK_WITHIN, Order, OrderState, Step
 from workflows.inbox import Inbox
 from workflows.names import STATE, STUCK_SINCE, show
 from workflows.options import PROVIDER, STORE
+from workflows.runs import OrderRun
 
 __all__ = ["CallBack", "OrderAt", "OrderRun", "OrderWorkflow"]
 
 # Nothing more is provisioned. The record may be ahead of the snapshot with which a run began.
 _DECIDED = frozenset({OrderState.COMPENSATING, OrderState.CANCELLED, OrderState.COMPLETED})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderRun:
-    """Run `order` from where it stands."""
-
-    order: Order
-    offset: timedelta = timedelta(0)
 
 
 @workflow.defn

@@ -11,17 +11,9 @@ from workflows.clock import now
 from workflows.inbox import Inbox
 from workflows.names import STATE, show
 from workflows.options import STORE
+from workflows.runs import QuoteRun
 
 __all__ = ["AcceptQuote", "Move", "MoveQuote", "Offer", "OfferedLine", "QuoteRun", "QuoteWorkflow"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuoteRun:
-    """Run a quote. `quote` is set when it is restarted from the books; a new one begins with the update `offer`."""
-
-    quote_id: str
-    quote: Quote | None = None
-    offset: timedelta = timedelta(0)
 
 
 # A workflow is started together with its offer; one whose offer never arrives must not stay.

@@ -1,34 +1,16 @@
 """SubscriptionWorkflow: what was sold, running for years; one run per billing period."""
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-
 from temporalio import workflow
 
 from activities.billing import Billed, BillingActivities, CancelSubscription, ClosePeriod
 from activities.collecting import ChargeInvoice, CollectingActivities
 from domain.dunning import Collection
-from domain.subscription import SubscriptionState
 from workflows.inbox import Inbox
 from workflows.names import STATE, show
 from workflows.options import PROVIDER, STORE
+from workflows.runs import SubscriptionRun
 
 __all__ = ["CancelSubscription", "SubscriptionRun", "SubscriptionWorkflow"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubscriptionRun:
-    """One period: settle the invoice that opened it, wait until `next_due_at` (UTC; None: nothing recurs).
-
-    After the end one more: the last look at late usage. `ended`: nothing is to come.
-    """
-
-    subscription_id: str
-    next_due_at: datetime | None
-    state: SubscriptionState
-    unsettled: Collection | None = None
-    ended: bool = False
-    offset: timedelta = timedelta(0)
 
 
 @workflow.defn

@@ -5,10 +5,11 @@ from datetime import timedelta
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from workflows.collection import CollectionRun, CollectionWorkflow
-    from workflows.order import OrderRun, OrderWorkflow
-    from workflows.quote import QuoteRun, QuoteWorkflow
-    from workflows.subscription import SubscriptionRun, SubscriptionWorkflow
+    from workflows.collection import CollectionWorkflow
+    from workflows.order import OrderWorkflow
+    from workflows.quote import QuoteWorkflow
+    from workflows.runs import CollectionRun, OrderRun, QuoteRun, SubscriptionRun
+    from workflows.subscription import SubscriptionWorkflow
 
 
 async def one_more() -> None:
