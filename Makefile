@@ -12,6 +12,9 @@ INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --generate-hashes --universal --python-version 3.11 \
 	--no-emit-index-url --no-header
 
+# One more than there are cores: many tests wait for a process that starts, or for one that was killed to be missed.
+WORKERS ?= 3
+
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev demo dev check test bench lock
 
@@ -37,7 +40,7 @@ check: setup-dev ## what is quick: format, lint, types, imports, tests of the ru
 
 test: setup-dev ## all tests, and who may import whom
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 bench: setup-dev ## how fast it is here
 	$(BIN)/python -m bench

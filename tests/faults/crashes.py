@@ -34,6 +34,8 @@ from workflows.names import SEARCH_ATTRIBUTES
 
 Variant = Callable[[Any, Any], Awaitable[Any]]
 """Takes the activities' object and the message; runs instead of the activity."""
+Aftermath = Callable[[Simulation], Awaitable[None]]
+"""What else befalls the world in the moment of the crash."""
 
 
 class Crashed(Exception):
@@ -73,8 +75,12 @@ _running: ContextVar[Executed | None] = ContextVar("running", default=None)
 class Crashes:
     """Strikes once, at `at`; keeps note of every execution. `variants` run in place of activities of that name."""
 
-    def __init__(self, at: Point | None = None, variants: dict[str, Variant] | None = None) -> None:
+    def __init__(
+        self, at: Point | None = None, variants: dict[str, Variant] | None = None, aftermath: Aftermath | None = None
+    ) -> None:
         self.at = at
+        self.world: Simulation | None = None
+        self._aftermath = aftermath
         self.struck = False
         self.executions: list[Executed] = []
         self.variants = variants or {}
@@ -120,6 +126,10 @@ class Crashes:
             return result
         except DomainError:
             executed.refused = True
+            raise
+        except Crashed:
+            if self._aftermath is not None and self.world is not None:
+                await self._aftermath(self.world)
             raise
         finally:
             _running.reset(token)
@@ -212,7 +222,8 @@ async def crashing_world(
         ) as world:
             with env.auto_time_skipping_disabled():
                 async with build_worker(env.client, watched(world.doors, crashes), task_queue=TASK_QUEUE):
-                    yield Simulation(env, world, clock, offset)
+                    crashes.world = Simulation(env, world, clock, offset)
+                    yield crashes.world
 
 
 def difference(expected: str, came_out: str) -> str:
