@@ -202,6 +202,8 @@ def problem_of(error: Exception) -> Response | None:
         case _ if _is_bad_data(error):
             return _refusal(InvalidInput("a value is outside of what can be stored"))
         case _ if _is_unreachable(error):
+            if _sqlstate(error).startswith(_IN_TROUBLE):
+                log.error("database_in_trouble", sqlstate=_sqlstate(error), error=type(error).__name__)
             return problem_of(Unavailable())
         case _:
             return None
@@ -268,6 +270,10 @@ def _is_bad_data(error: Exception) -> bool:
     return _sqlstate(error).startswith("22")
 
 
+# PostgreSQL is there, but has no room or no memory left, cannot read or write its files, or is at odds with itself.
+_IN_TROUBLE = ("53", "58", "XX")
+
+
 def _is_unreachable(error: Exception) -> bool:
     """Whether a room could not be asked: its database, its Temporal, or the network between."""
     if isinstance(error, RPCError):
@@ -277,7 +283,7 @@ def _is_unreachable(error: Exception) -> bool:
     # So says Temporal's client that was made without connecting.
     if isinstance(error, RuntimeError) and str(error).startswith("Failed client connect"):
         return True
-    lost = _sqlstate(error).startswith(("08", "53", "57P"))
+    lost = _sqlstate(error).startswith((*_IN_TROUBLE, "08", "57P"))
     return lost or isinstance(error, OSError | TimeoutError) or _is_lost_connection(error)
 
 

@@ -1,4 +1,4 @@
-"""`make bench`: how long a simulated year takes, what a paid month costs in Temporal, how fast the demo is told.
+"""`make bench`: how long a simulated year takes, what a paid month costs in Temporal, how fast demo and API are.
 
 Each figure is printed with what it means; nothing here fails. Figures depend on the machine; they are taken on two cores.
 """
@@ -15,6 +15,7 @@ from time import monotonic
 from temporalio.client import Client
 
 from api.reading import read_document
+from bench.load import AT_ONCE, load
 from workers.logging import configure_logging
 from workers.scenario import Scenario, scenario_from
 from workers.simulate import throw_away_world
@@ -95,6 +96,9 @@ async def main() -> None:
         print(f"  events of a paid month      {runs[0]} in month 1, {runs[-2]} in month {len(runs) - 1}")
     with TemporaryDirectory() as folder:
         print(f"perennial demo, installed   {demo_seconds(Path(folder)):6.2f} s")
+        print(f"\n{f'{AT_ONCE} at once':30} {'a second':>9} {'p50 ms':>8} {'p99 ms':>8}")
+        for one in await load(Path(folder) / "load"):
+            print(f"{one.what:30} {one.per_second:9.0f} {one.p50_ms:8.1f} {one.p99_ms:8.1f}")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,13 @@ async def _work(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with build_worker(client, doors, task_queue=settings.task_queue):
-        restarted = await restart_everything(engine, doors.lifecycles)
-        log.info("worker_ready", **restarted)
-        await stop.wait()
+        ready = asyncio.create_task(restart_everything(engine, doors.lifecycles))
+        asked = asyncio.create_task(stop.wait())
+        # There may be much to restart; asked to stop meanwhile, we leave the rest to the next worker.
+        await asyncio.wait([ready, asked], return_when=asyncio.FIRST_COMPLETED)
+        if ready.done():
+            log.info("worker_ready", **ready.result())
+        await asked
+        ready.cancel()
+        await asyncio.wait([ready])
     await engine.dispose()

@@ -2,12 +2,15 @@
 
 import json
 from collections import Counter
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TextIO
 
+from rich.markup import escape
+from rich.progress import Progress
 from rich.table import Table
 
 from store.migrate import migrate
@@ -17,7 +20,7 @@ from workers.postgres import EmbeddedPostgres
 from workers.printing import console_on
 from workers.scenario import Scenario, read_scenario
 from workers.simulation import Simulation, simulation
-from workers.story import misses, tell
+from workers.story import OnProgress, misses, tell
 
 
 @asynccontextmanager
@@ -43,9 +46,9 @@ async def run_simulate(paths: list[Path], *, as_json: bool, out: TextIO, err: Te
     results: list[dict[str, Any]] = []
     missed = 0
     for path, scenario in zip(paths, scenarios, strict=True):
-        with naming(path):
+        with naming(path), progress(scenario, err) as on_progress:
             async with throw_away_world(scenario) as world:
-                result = await tell(scenario, world)
+                result = await tell(scenario, world, on_progress)
         results.append(result)
         for miss in misses(result, scenario.expect):
             missed += 1
@@ -56,6 +59,25 @@ async def run_simulate(paths: list[Path], *, as_json: bool, out: TextIO, err: Te
         json.dump(results[0] if len(results) == 1 else results, out, indent=2, ensure_ascii=False)
         out.write("\n")
     return 1 if missed else 0
+
+
+@contextmanager
+def progress(scenario: Scenario, err: TextIO) -> Generator[OnProgress | None]:
+    """How far the story has come, on a terminal; elsewhere nobody watches."""
+    if not err.isatty():
+        yield None
+        return
+    days = max((scenario.until - scenario.starts).days, 1)
+    with Progress(console=console_on(err), transient=True) as bar:
+        task = bar.add_task(escape(scenario.name), total=days)
+
+        async def told(_: str, entry: dict[str, Any]) -> None:
+            at = datetime.fromisoformat(entry["at"])
+            bar.update(
+                task, completed=max((at - scenario.starts).days, 0), description=f"{escape(scenario.name)} {at:%F}"
+            )
+
+        yield told
 
 
 def print_result(result: dict[str, Any], out: TextIO) -> None:

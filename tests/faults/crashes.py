@@ -21,7 +21,7 @@ from temporalio import activity
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from activities.ports import Books
+from activities.ports import Books, Clock
 from domain.errors import DomainError
 from workers.clock import StoryClock
 from workers.doors import Doors
@@ -79,6 +79,7 @@ class Crashes:
         self, at: Point | None = None, variants: dict[str, Variant] | None = None, aftermath: Aftermath | None = None
     ) -> None:
         self.at = at
+        self.clock: Callable[[Clock], Clock] = lambda clock: clock
         self.world: Simulation | None = None
         self._aftermath = aftermath
         self.struck = False
@@ -204,6 +205,7 @@ def watched(doors: Doors, crashes: Crashes) -> Doors:
         target=door("target"),
         mail=door("mail"),
         lifecycles=door("lifecycles"),
+        clock=crashes.clock(doors.clock),
     )
 
 

@@ -28,7 +28,7 @@ from domain.turn import turned
 from store.due import open_lifecycles
 from tests.faults.crashes import Aftermath, Crashes, Point, Variant
 from tests.faults.stories import gym
-from tests.faults.theatre import Theatre
+from tests.faults.theatre import Theatre, money
 from tests.postgres import Databases
 from workers.restart import restart_everything, workflow_of
 from workers.simulation import Simulation
@@ -62,14 +62,6 @@ losing: set[asyncio.Task[None]] = set()
 async def all_is_down_for_a_day(world: Simulation) -> None:
     """Longer than the provider remembers a key."""
     world.world.doors.clock.move_to(world.now + timedelta(hours=25))
-
-
-def money(told: str) -> Any:
-    """What was billed, and what the provider moved."""
-    result = json.loads(told)
-    return [(one["number"], one["total"], one["state"]) for one in result["invoices"]], [
-        (one["kind"], one["amount"]) for one in result["movements"]
-    ]
 
 
 def provisioned(told: str) -> Any:

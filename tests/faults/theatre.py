@@ -1,5 +1,6 @@
 """A theatre: tells a story as often as one likes, each time in a new world, and compares what came of it."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -49,3 +50,11 @@ class Theatre:
             came_out = await self.told(story, crashes)
             assert crashes.struck, f"{point} was never reached"
             assert came_out == expected, f"{point}:\n{difference(expected, came_out)}"
+
+
+def money(told: str) -> Any:
+    """What was billed, and what the provider moved."""
+    result = json.loads(told)
+    return [(one["number"], one["total"], one["state"]) for one in result["invoices"]], [
+        (one["kind"], one["amount"]) for one in result["movements"]
+    ]

@@ -34,8 +34,8 @@ def test_our_services_are_told_what_we_know_and_as_commands_that_we_have(name: s
     assert "PERENNIAL_DATABASE_URL_FILE" in service["environment"]
 
 
-@pytest.mark.parametrize("name", ["postgres", "temporal", "api"])
-def test_what_others_wait_for_says_when_it_is_healthy(name: str):
+@pytest.mark.parametrize("name", ["postgres", "temporal", "api", "worker"])
+def test_what_stays_says_when_it_is_healthy(name: str):
     assert SERVICES[name]["healthcheck"]["test"]
 
 

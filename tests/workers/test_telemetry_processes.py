@@ -66,6 +66,7 @@ async def test_they_export_counts_and_traces(stack: tuple[Installation, int], co
         theirs = (await browser.get(f"{installation.api_url}/metrics")).text
     assert 'perennial_activity_seconds_count{activity="settle",outcome="done"} 1.0' in ours
     assert "temporal_workflow_completed" in ours
+    assert "temporal_num_pollers" in ours, "by which docker-compose.yml knows that the worker is well"
     assert 'perennial_request_seconds_count{method="POST",route="/v1/quotes/{id}/accept",status="2xx"} 1.0' in theirs
     assert 'perennial_overdue{kind="collection"} 0.0' in theirs
     for name in ("api", "worker"):
