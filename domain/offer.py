@@ -9,8 +9,12 @@ from domain.catalog import Plan, PriceBook
 from domain.customer import Customer
 from domain.discount import Discount
 from domain.errors import CurrencyMismatch, FieldError, InvalidInput
-from domain.quote import VALID_FOR, Quote, QuoteLine, approvals_for, require_sellable
+from domain.money import Money
+from domain.quote import VALID_FOR, Quote, QuoteLine, approvals_for, list_price, require_sellable
 from domain.subscription import sold_cadence
+
+# The books keep amounts in 64 bits.
+MOST_MINOR = 10**15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +49,7 @@ def offered(
         QuoteLine(plan=plan.ref, quantity=line.quantity, discounts=line.discounts)
         for plan, line in zip(plans, lines, strict=True)
     )
+    _require_payable(quoted, plans)
     return Quote(
         id=id,
         key=key,
@@ -55,6 +60,17 @@ def offered(
         valid_until=at + valid_for,
         approvals=approvals_for(quoted, {plan.ref: plan for plan in plans}, book.approvals),
     )
+
+
+def _require_payable(lines: Sequence[QuoteLine], plans: Sequence[Plan]) -> None:
+    """No line costs more than an amount can hold, tax, uplifts and the sum over all lines included."""
+    too_much = tuple(
+        FieldError(("lines", index, "quantity"), f"comes to more than {most.text} {plan.currency} in a period")
+        for index, (line, plan) in enumerate(zip(lines, plans, strict=True))
+        if list_price(line, plan) > (most := Money(MOST_MINOR, plan.currency)).exact
+    )
+    if too_much:
+        raise InvalidInput("the quote is over more than can be billed", too_much)
 
 
 def _plans(book: PriceBook, lines: Sequence[OfferedLine]) -> list[Plan]:

@@ -229,7 +229,13 @@ def discount_share(line: QuoteLine, plan: Plan) -> Fraction:
     fixed = sum((Fraction(d.amount) for d in line.discounts if d.amount is not None), Fraction(0))
     if not fixed:
         return off
-    listed = sum(
+    listed = list_price(line, plan)
+    return min(Fraction(1), off + fixed / listed) if listed else Fraction(1)
+
+
+def list_price(line: QuoteLine, plan: Plan) -> Fraction:
+    """What `line` costs in its first whole period before discounts, in major units; usage counts for nothing."""
+    return sum(
         (
             rated.amount.exact
             for charge in plan.charges
@@ -238,7 +244,6 @@ def discount_share(line: QuoteLine, plan: Plan) -> Fraction:
         ),
         Fraction(0),
     )
-    return min(Fraction(1), off + fixed / listed) if listed else Fraction(1)
 
 
 def term_months(plan: Plan) -> int:

@@ -45,3 +45,20 @@ async def test_a_plan_that_cannot_be_billed_as_it_says_is_not_offered(api):
     refused = await api.http.post("/v1/quotes", json=body)
     assert (refused.status_code, refused.json()["code"]) == (409, "not_supported")
     assert "plan leads, charge lead" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["quotes", "quotes?preview=true"])
+async def test_what_no_invoice_could_hold_is_not_offered(api, path: str):
+    charges = [
+        {"key": "seat", "model": "per_unit", "unit_amount": "10000.00", "timing": "advance"},
+        {"key": "base", "model": "flat", "amount": "0.01", "timing": "advance"},
+    ]
+    plans = [*book()["plans"], {"key": "dear", "name": "Dear", "currency": "EUR", "charges": charges}]
+    assert (await api.http.put("/v1/catalog", json=book(plans=plans))).status_code == 200
+    lines = [{"plan": "dear", "quantity": 999_999_998}, {"plan": "dear", "quantity": 1_000_000_000}]
+    body = {"key": api.fresh("q"), "customer": await api.customer(), "lines": lines}
+    refused = await api.http.post(f"/v1/{path}", json=body)
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_input")
+    assert [error["loc"] for error in refused.json()["errors"]] == [["lines", 1, "quantity"]]
+    assert "10000000000000.00 EUR" in refused.json()["errors"][0]["msg"]
+    assert (await api.http.post(f"/v1/{path}", json={**body, "lines": lines[:1]})).status_code in {200, 201}
