@@ -6,15 +6,13 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from domain.catalog import Plan, PriceBook
+from domain.charge_rules import MOST_MINOR
 from domain.customer import Customer
 from domain.discount import Discount
 from domain.errors import CurrencyMismatch, FieldError, InvalidInput
 from domain.money import Money
 from domain.quote import VALID_FOR, Quote, QuoteLine, approvals_for, list_price, require_sellable
 from domain.subscription import sold_cadence
-
-# The books keep amounts in 64 bits.
-MOST_MINOR = 10**15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +61,7 @@ def offered(
 
 
 def _require_payable(lines: Sequence[QuoteLine], plans: Sequence[Plan]) -> None:
-    """No line costs more than an amount can hold, tax, uplifts and the sum over all lines included."""
+    """No line costs so much that an amount could not hold it, with tax, uplifts, and what other lines cost."""
     too_much = tuple(
         FieldError(("lines", index, "quantity"), f"comes to more than {most.text} {plan.currency} in a period")
         for index, (line, plan) in enumerate(zip(lines, plans, strict=True))
