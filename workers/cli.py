@@ -30,10 +30,10 @@ DataDir = Annotated[Path, typer.Option("--data-dir", help="Where the embedded st
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port of the API.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 _BAD_PATH = (FileNotFoundError, IsADirectoryError, NotADirectoryError, FileExistsError, PermissionError)
+_STOPS = (signal.SIGTERM, signal.SIGINT)
+
 # What is imported lives as long as the process: to look it through again and again is a fifth of the time to start.
 gc.set_threshold(50_000, 20, 20)
-
-_STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 @app.command()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from sqlalchemy import text
 
 from store.migrate import migrate
@@ -76,12 +77,14 @@ async def test_no_event_is_half_stored_and_none_that_was_acknowledged_is_lost(po
     await again(postgres, FULL)
 
     acknowledged = {"first-0"}
-    for number in range(1000):
-        batch = entries(f"more{number}")
-        status, answer = await line.post("usage", batch)
-        if status != 202:
-            break
-        acknowledged |= {event["id"] for event in batch}
+    with structlog.testing.capture_logs() as lines:
+        for number in range(1000):
+            batch = entries(f"more{number}")
+            status, answer = await line.post("usage", batch)
+            if status != 202:
+                break
+            acknowledged |= {event["id"] for event in batch}
+    assert [line["log_level"] for line in lines if line["event"] == "database_in_trouble"] == ["error"]
     assert (status, answer["code"], number > 0) == (503, "unavailable", True)
     assert await stored(line, "%-%") - await stored(line, "filled-%") == acknowledged
 
