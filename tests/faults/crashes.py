@@ -76,10 +76,14 @@ class Crashes:
     """Strikes once, at `at`; keeps note of every execution. `variants` run in place of activities of that name."""
 
     def __init__(
-        self, at: Point | None = None, variants: dict[str, Variant] | None = None, aftermath: Aftermath | None = None
+        self,
+        at: Point | None = None,
+        variants: dict[str, Variant] | None = None,
+        aftermath: Aftermath | None = None,
+        clock: Callable[[Clock], Clock] = lambda clock: clock,
     ) -> None:
         self.at = at
-        self.clock: Callable[[Clock], Clock] = lambda clock: clock
+        self.clock = clock
         self.world: Simulation | None = None
         self._aftermath = aftermath
         self.struck = False

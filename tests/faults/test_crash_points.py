@@ -6,10 +6,8 @@ Only the `workflows` counts are not compared. By default every tenth point is tr
 """
 
 import os
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 
 from activities.billing import BillingActivities
 from activities.collecting import CollectingActivities
@@ -19,18 +17,12 @@ from activities.quoting import QuotingActivities
 from tests.faults.crashes import Crashes, difference
 from tests.faults.stories import Story, gym, troubles
 from tests.faults.theatre import Theatre
-from tests.postgres import Databases
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 ALL = (QuotingActivities, OrderingActivities, BillingActivities, CollectingActivities, CustomerActivities)
 SHARES = 4
 STEP = 1 if os.environ.get("PERENNIAL_EVERY_CRASH") else 10
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def theatre(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Theatre]:
-    yield Theatre(databases, tmp_path_factory.mktemp("stories"))
 
 
 @pytest.mark.parametrize("story", [gym, troubles])

@@ -2,7 +2,8 @@
 
     limit on the size of a file (16 MB, as large as a segment of the log) ──► PostgreSQL cannot lengthen the table
 
-The kernel says no to PostgreSQL just as on a full disk, and no right to mount anything is needed.
+The kernel says no, as on a full disk, and no right to mount anything is needed; but it says "too large" where there it says "no
+space", so PostgreSQL's code is XX000, not 53100.
 """
 
 import resource

@@ -13,7 +13,6 @@ from itertools import count
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from temporalio import activity
 from temporalio.client import WorkflowHandle
 from temporalio.service import RPCError
@@ -29,16 +28,10 @@ from store.due import open_lifecycles
 from tests.faults.crashes import Aftermath, Crashes, Point, Variant
 from tests.faults.stories import gym
 from tests.faults.theatre import Theatre, money
-from tests.postgres import Databases
 from workers.restart import restart_everything, workflow_of
 from workers.simulation import Simulation
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def theatre(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Theatre]:
-    yield Theatre(databases, tmp_path_factory.mktemp("stories"))
 
 
 async def all_workflows_are_lost(world: Simulation) -> None:
@@ -120,13 +113,14 @@ def committed_after_the_call() -> Variant:
     """Writes nothing down before the money is asked for, all of it afterwards."""
 
     async def settle(real: CollectingActivities, command: ChargeInvoice) -> Collection:
-        called: list[bool] = []
+        called = False
 
         class Payments:
             def __getattr__(self, verb: str) -> Any:
                 async def call(**named: Any) -> Any:
+                    nonlocal called
                     answer = await getattr(real._payments, verb)(**named)
-                    called[:] = called or [True] * (verb == "confirm_intent")
+                    called = called or verb == "confirm_intent"
                     return answer
 
                 return call

@@ -1,7 +1,7 @@
-"""A theatre: tells a story as often as one likes, each time in a new world, and compares what came of it."""
+"""Theatre: one story told again and again, with crashes and without, and what of it is compared."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
@@ -20,7 +20,7 @@ class Theatre:
     databases: Databases
     folder: Path
     undisturbed: dict[str, tuple[str, Crashes]] = field(default_factory=dict[str, tuple[str, Crashes]])
-    numbers: Any = field(default_factory=count)
+    numbers: Iterator[int] = field(default_factory=count)
 
     async def told(self, story: Story, crashes: Crashes) -> str:
         """The story with these crashes, as text: what the product says, and what it wrote to customers."""
