@@ -11,7 +11,7 @@ from workflows.names import STATE, STUCK_SINCE, show
 from workflows.options import PROVIDER, STORE
 from workflows.runs import OrderRun
 
-__all__ = ["CallBack", "OrderAt", "OrderRun", "OrderWorkflow"]
+__all__ = ["CallBack", "OrderAt", "OrderWorkflow"]
 
 # Nothing more is provisioned. The record may be ahead of the snapshot with which a run began.
 _DECIDED = frozenset({OrderState.COMPENSATING, OrderState.CANCELLED, OrderState.COMPLETED})

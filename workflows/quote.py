@@ -13,7 +13,7 @@ from workflows.names import STATE, show
 from workflows.options import STORE
 from workflows.runs import QuoteRun
 
-__all__ = ["AcceptQuote", "Move", "MoveQuote", "Offer", "OfferedLine", "QuoteRun", "QuoteWorkflow"]
+__all__ = ["AcceptQuote", "Move", "MoveQuote", "Offer", "OfferedLine", "QuoteWorkflow"]
 
 
 # A workflow is started together with its offer; one whose offer never arrives must not stay.

@@ -10,7 +10,7 @@ from workflows.names import STATE, show
 from workflows.options import PROVIDER, STORE
 from workflows.runs import SubscriptionRun
 
-__all__ = ["CancelSubscription", "SubscriptionRun", "SubscriptionWorkflow"]
+__all__ = ["CancelSubscription", "SubscriptionWorkflow"]
 
 
 @workflow.defn
