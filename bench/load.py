@@ -50,9 +50,10 @@ class Figures:
 
 
 async def load(folder: Path) -> list[Figures]:
-    """All kinds, one after the other, eight at once."""
+    """All kinds, one after the other, `AT_ONCE` requests at a time. A batch of usage is one request."""
     found: list[Figures] = []
-    url = f"http://127.0.0.1:{(port := free_port())}"
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
     argv = [sys.executable, "-m", "uvicorn", "bench.empty:app", "--port", str(port), "--log-level", "error"]
     empty = ProcessSpec(name="empty", argv=[*argv, "--no-access-log"], ready=f"{url}/", port=port)
     async with Supervisor([empty], data_dir=folder), httpx.AsyncClient(base_url=url, trust_env=False) as http:

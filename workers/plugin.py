@@ -43,8 +43,8 @@ RUNNER = SandboxedWorkflowRunner(
     ).with_import_notification_policy(Notify.WARN_ON_DYNAMIC_IMPORT | Notify.RAISE_ON_UNINTENTIONAL_PASSTHROUGH)
 )
 
-# Each workflow makes converters of its own. What they know of our types is shared: to learn it takes so long that a
-# workflow task on a busy machine would be taken for stuck.
+# Each workflow makes converters of its own. What they know of our types is shared, and so learnt once in a process: it takes
+# long, for a workflow task. Types that travel are in modules that pass through; others would be new ones in each workflow.
 _JSON = PydanticJSONPlainPayloadConverter()
 
 
